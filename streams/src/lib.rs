@@ -1,0 +1,20 @@
+//! Kafka Streams-style stateful stream processing on Fluvio.
+//!
+//! What it is: a runtime that turns pure, synchronous processors into durable tasks. A task is (processor, partition); each run of inputs is one transaction, appended as one record to
+//! the task's journal; effects leave only after the commit and are taken once.
+//!
+//! What it is not: it knows no business, no HTTP and no database beyond the local cache of a task's state.
+//!
+//! Where to start reading: [`topology`] (an application as data), [`processor`] (what you write), [`task`] (the transaction), [`runtime`] (how tasks run on a log), [`testing`] (how you test yours).
+
+pub mod envelope;
+pub mod limits;
+pub mod log;
+pub mod partitioner;
+pub mod processor;
+pub mod projection;
+pub mod record;
+pub mod state;
+pub mod system;
+pub mod time;
+pub mod topology;

@@ -1,0 +1,1 @@
+//! The local store: a cache of what the journal says.

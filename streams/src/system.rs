@@ -1,0 +1,85 @@
+//! A business as data: its topology, its commands, what their outcomes mean, and its views.
+//!
+//! A row of the workspace (`processors/<business>`) exports one [`System`]; the binary lists them. The HTTP layer makes routes of it without knowing the business.
+
+use std::sync::Arc;
+
+use crate::projection::Projection;
+use crate::topology::Topology;
+
+/// A field of a command that is missing or wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Path of the field, for example `items[0].price`; empty for the body as a whole.
+    pub field: String,
+    /// What is wrong with it, as a sentence.
+    pub detail: String,
+}
+
+/// A command that people may send.
+#[derive(Clone)]
+pub struct CommandSpec {
+    /// Command type, for example `CancelOrder`.
+    pub kind: &'static str,
+    /// Collection that it is sent to, for example `orders`.
+    pub collection: &'static str,
+    /// What is done to a member of the collection, for example `cancel`; `None` creates one.
+    pub verb: Option<&'static str>,
+    /// Field that holds the aggregate id, for example `orderId`.
+    pub subject_field: &'static str,
+    /// Prefix of ids that the system assigns when a creating command has none, for example `o`.
+    pub id_prefix: &'static str,
+    /// Checks the command object (with `type` and the id filled in) before it is sent: the same rules by which the processor reads it.
+    pub check: fn(&serde_json::Value) -> Result<(), FieldError>,
+}
+
+/// What an event or rejection means to the sender of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The new aggregate is established, or the command is done.
+    Done,
+    /// Not yet; the system will tell.
+    Deferred,
+    /// The guarded partner said no.
+    Declined,
+    /// A rule said no.
+    Refused,
+    /// There is no such aggregate.
+    Unknown,
+    /// The command was taken before; its outcome stands.
+    Repeated,
+}
+
+/// A way to read a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ViewSpec {
+    /// Path segment and collection, for example `orders`.
+    pub collection: &'static str,
+    /// Filters that a list takes as query parameters, for example `customerId`.
+    pub filters: &'static [&'static str],
+    /// True if single documents are served at `/<collection>/{id}`.
+    pub by_id: bool,
+    /// Other collections' members that own documents of this one: (`stores`, `storeId`) serves `/stores/{storeId}/<collection>`.
+    pub owned_by: &'static [(&'static str, &'static str)],
+}
+
+/// A business.
+#[derive(Clone)]
+pub struct System {
+    /// Name, which is also the prefix of its topics and paths, for example `food-delivery`.
+    pub name: &'static str,
+    /// Its processors.
+    pub topology: Topology,
+    /// Topic for commands.
+    pub commands_topic: String,
+    /// What people may send.
+    pub commands: Vec<CommandSpec>,
+    /// Topics in which outcomes of commands appear (events with the command's correlation id), the rejections and dead letters among them.
+    pub outcome_topics: Vec<String>,
+    /// Reads an event as the outcome of the command that it correlates with: (event type, payload) -> outcome, with the reason code if there is one. `None`: goes on.
+    pub outcome: fn(command: &str, event: &str, data: &serde_json::Value) -> Option<(Outcome, Option<String>)>,
+    /// Its views.
+    pub projections: Vec<Arc<dyn Projection>>,
+    /// How they are served.
+    pub views: Vec<ViewSpec>,
+}

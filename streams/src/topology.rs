@@ -1,0 +1,187 @@
+//! The topology as data: which processors an application has, what they read, write and keep, and how a reader fails.
+//!
+//! The runtime runs it, the test driver runs it, `orderflow topology` prints it: there is no second description.
+
+mod print;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::envelope::Format;
+use crate::processor::Processor;
+
+/// What the broker is asked to send of a topic: the rest arrives as stubs of a few bytes, so that offsets stay dense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routing {
+    /// Records of these types.
+    Types(Vec<String>),
+    /// Everything but these types, also what cannot be read. Exactly one reader of a topic that people write to has this, so that garbage is dead-lettered once.
+    Except(Vec<String>),
+}
+
+impl Routing {
+    /// Returns true if a record of this type is sent whole.
+    pub fn passes(&self, kind: Option<&str>) -> bool {
+        match (self, kind) {
+            (Self::Types(types), Some(kind)) => types.iter().any(|name| name == kind),
+            (Self::Types(_), None) => false,
+            (Self::Except(types), Some(kind)) => !types.iter().any(|name| name == kind),
+            (Self::Except(_), None) => true,
+        }
+    }
+
+    /// Returns the parameter of the `thin-map` SmartModule: (`types` or `except`, comma-separated names).
+    pub fn parameter(&self) -> (&'static str, String) {
+        match self {
+            Self::Types(types) => ("types", types.join(",")),
+            Self::Except(types) => ("except", types.join(",")),
+        }
+    }
+}
+
+/// The value that stands for a record which routing left out.
+pub const STUB: &[u8] = b"\0thinned";
+
+/// What happens to a record that cannot be read or whose handler fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorPolicy {
+    /// To the dead letters with its place and error. The usual choice.
+    DeadLetter,
+    /// Counted and skipped.
+    Skip,
+    /// The task stops and says where.
+    Fail,
+}
+
+/// A topic that a processor reads.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Topic name.
+    pub topic: String,
+    /// How its records are read.
+    pub format: Format,
+    /// What the broker sends of it.
+    pub routing: Routing,
+    /// What happens to a record that cannot be read.
+    pub on_error: ErrorPolicy,
+}
+
+impl Source {
+    /// Returns a source of events of these types; what cannot be read is dead-lettered.
+    pub fn events(topic: &str, types: &[&str]) -> Self {
+        Self { topic: topic.to_owned(), format: Format::Event, routing: Routing::Types(names(types)), on_error: ErrorPolicy::DeadLetter }
+    }
+
+    /// Returns a source of commands, keyed by `subject_field`; what cannot be read is dead-lettered.
+    pub fn commands(topic: &str, subject_field: &'static str, routing: Routing) -> Self {
+        Self { topic: topic.to_owned(), format: Format::Command { subject_field }, routing, on_error: ErrorPolicy::DeadLetter }
+    }
+}
+
+/// Returns owned copies of names.
+pub fn names(types: &[&str]) -> Vec<String> {
+    types.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// One processor of an application.
+#[derive(Clone)]
+pub struct ProcessorSpec {
+    /// Name within the application, for example `orders`.
+    pub name: String,
+    /// Topics that it reads; all have the same number of partitions.
+    pub sources: Vec<Source>,
+    /// Topics that it writes.
+    pub sinks: Vec<String>,
+    /// Topic of its journal, which it alone writes.
+    pub journal: String,
+    /// Names of its state stores.
+    pub stores: Vec<String>,
+    /// Names of the outside systems that it calls.
+    pub calls: Vec<String>,
+    /// Topic for commands that the business refuses.
+    pub rejections: String,
+    /// Topic for records that nobody could read or handle.
+    pub dead_letters: String,
+    /// What it does with an input.
+    pub logic: Arc<dyn Processor>,
+}
+
+impl std::fmt::Debug for ProcessorSpec {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ProcessorSpec").field("name", &self.name).field("sources", &self.sources).field("sinks", &self.sinks).finish_non_exhaustive()
+    }
+}
+
+/// An application: its processors, wired by topics.
+#[derive(Debug, Clone)]
+pub struct Topology {
+    /// Application name, for example `food-delivery`.
+    pub application: String,
+    /// Its processors.
+    pub processors: Vec<ProcessorSpec>,
+}
+
+/// Why a topology cannot run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TopologyError {
+    /// Two processors share a name or a journal.
+    #[error("processors of `{application}` share the name or journal `{name}`")]
+    Duplicate {
+        /// Application.
+        application: String,
+        /// What is there twice.
+        name: String,
+    },
+    /// A processor reads nothing.
+    #[error("processor `{processor}` reads no topic")]
+    NoSource {
+        /// Processor.
+        processor: String,
+    },
+    /// A processor names one topic as a source twice.
+    #[error("processor `{processor}` reads topic `{topic}` twice")]
+    SourceTwice {
+        /// Processor.
+        processor: String,
+        /// Topic.
+        topic: String,
+    },
+}
+
+impl Topology {
+    /// Checks what can be checked without a broker.
+    ///
+    /// # Errors
+    /// [`TopologyError`] naming the processor and the topic.
+    pub fn check(&self) -> Result<(), TopologyError> {
+        let mut seen = BTreeSet::new();
+        for processor in &self.processors {
+            for name in [&processor.name, &processor.journal] {
+                if !seen.insert(name.clone()) {
+                    return Err(TopologyError::Duplicate { application: self.application.clone(), name: name.clone() });
+                }
+            }
+            if processor.sources.is_empty() {
+                return Err(TopologyError::NoSource { processor: processor.name.clone() });
+            }
+            let mut topics = BTreeSet::new();
+            for source in &processor.sources {
+                if !topics.insert(&source.topic) {
+                    return Err(TopologyError::SourceTwice { processor: processor.name.clone(), topic: source.topic.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns every topic that the application reads or writes, sorted.
+    pub fn topics(&self) -> BTreeSet<String> {
+        let mut topics = BTreeSet::new();
+        for processor in &self.processors {
+            topics.extend(processor.sources.iter().map(|source| source.topic.clone()));
+            topics.extend(processor.sinks.iter().cloned());
+            topics.extend([processor.journal.clone(), processor.rejections.clone(), processor.dead_letters.clone()]);
+        }
+        topics
+    }
+}
