@@ -1,2 +1,41 @@
-//! Skeleton.
-fn main() {}
+//! Chores of this workspace: `cargo xtask --help` lists them.
+//!
+//! It is not part of what is shipped, and nothing depends on it. Its tests are part of the gate: `tidy` checks the
+//! house rules, and others check that the committed SmartModules belong to their sources and that the topic files are
+//! valid. Start reading at [`main`]; each chore is a module.
+
+mod smartmodules;
+mod tidy;
+mod workspace;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Chores of this workspace")]
+enum Chore {
+    /// Builds the SmartModules and records what they were built from
+    Smartmodules {
+        /// Changes nothing: fails unless the committed artefacts belong to the sources, and, under the compiler that
+        /// built them, unless a new build gives the same bytes
+        #[arg(long)]
+        check: bool,
+    },
+    /// Checks the house rules that no compiler checks
+    Tidy,
+    /// Puts the pinned test tools into `.tools`
+    Tools,
+}
+
+fn main() -> anyhow::Result<()> {
+    let root = workspace::root();
+    match Chore::parse() {
+        Chore::Smartmodules { check: true } => smartmodules::check(&root.join("smartmodules")),
+        Chore::Smartmodules { check: false } => smartmodules::update(&root.join("smartmodules")),
+        Chore::Tidy => tidy::check(root),
+        Chore::Tools => {
+            let mongod = orderflow_testkit::tools::pinned_mongod(&orderflow_testkit::tools::directory())?;
+            println!("mongod: {}", mongod.display());
+            Ok(())
+        }
+    }
+}

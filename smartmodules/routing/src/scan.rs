@@ -190,8 +190,10 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            self.at += self.bytes[self.at..].iter().position(|&byte| !PLAIN[usize::from(byte)])?;
-            match self.bytes[self.at] {
+            let rest = self.bytes.get(self.at..)?;
+            let plain = rest.iter().position(|&byte| !PLAIN[usize::from(byte)])?;
+            self.at += plain;
+            match self.peek()? {
                 b'"' => {
                     let raw = self.text.get(start..self.at)?;
                     self.at += 1;
@@ -233,7 +235,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn literal(&mut self, word: &[u8]) -> Option<()> {
-        self.bytes[self.at..].starts_with(word).then(|| self.at += word.len())
+        let found = self.bytes.get(self.at..)?.starts_with(word);
+        self.at += word.len();
+        found.then_some(())
     }
 
     fn blank(&mut self) {
