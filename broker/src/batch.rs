@@ -19,7 +19,7 @@ use fluvio_protocol::{Decoder, Encoder};
 
 use crate::limits;
 
-pub(crate) use header::{BatchHeader, HEADER_BYTES, LEADER_EPOCH, PREAMBLE_BYTES};
+pub(crate) use header::{BatchHeader, HEADER_BYTES, LEADER_EPOCH};
 
 /// How large a batch may be, packed and unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::BatchError;
 
 /// Offset and length, which the length itself does not count.
-pub(crate) const PREAMBLE_BYTES: usize = 12;
+const PREAMBLE_BYTES: usize = 12;
 /// Preamble and header, without the schema id.
 pub(crate) const HEADER_BYTES: usize = 57;
 /// From here to the end of the batch the CRC32C counts.
