@@ -9,6 +9,7 @@
 
 pub mod breaker;
 pub mod envelope;
+pub mod journal;
 pub mod guard;
 pub mod limits;
 pub mod log;
@@ -16,7 +17,10 @@ pub mod partitioner;
 pub mod processor;
 pub mod projection;
 pub mod record;
+pub mod runtime;
 pub mod state;
 pub mod system;
+pub mod task;
+pub mod telemetry;
 pub mod time;
 pub mod topology;

@@ -1,1 +1,178 @@
-//! An in-memory log for tests.
+//! An in-memory log: for tests and the test driver. It routes as the broker's `thin-map` does.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::{Fetched, Log, LogError, NewTopic, Offsets, Reader, Writer};
+use crate::record::{LogRecord, NewRecord};
+use crate::topology::{Routing, STUB};
+
+/// Most records that one fetch returns.
+const FETCH_RECORDS_MAX: usize = 500;
+
+#[derive(Debug, Default)]
+struct State {
+    topics: BTreeMap<String, Vec<Vec<(i64, NewRecord)>>>,
+}
+
+/// Topics in memory. Clones share them.
+#[derive(Debug, Clone)]
+pub struct MemoryLog {
+    state: Arc<Mutex<State>>,
+    changed: Arc<watch::Sender<u64>>,
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self { state: Arc::default(), changed: Arc::new(watch::Sender::new(0)) }
+    }
+}
+
+impl MemoryLog {
+    /// Creates a topic, unless it is there.
+    pub fn create(&self, topic: &str, partitions: u32) {
+        self.lock().topics.entry(topic.to_owned()).or_insert_with(|| vec![Vec::new(); partitions as usize]);
+    }
+
+    /// Appends a record and returns its offset.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`] if there is no such partition.
+    pub fn append(&self, topic: &str, partition: u32, timestamp_ms: i64, record: NewRecord) -> Result<i64, LogError> {
+        let mut state = self.lock();
+        let records = partition_of(&mut state, topic, partition)?;
+        records.push((timestamp_ms, record));
+        let offset = records.len() as i64 - 1;
+        drop(state);
+        self.changed.send_modify(|version| *version += 1);
+        Ok(offset)
+    }
+
+    /// Returns up to `limit` records from `from` on, thinned by `routing`.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`] or [`LogError::OffsetOutOfRange`].
+    pub fn fetch(&self, topic: &str, partition: u32, from: i64, routing: Option<&Routing>, limit: usize) -> Result<Fetched, LogError> {
+        let mut state = self.lock();
+        let records = partition_of(&mut state, topic, partition)?;
+        let end = records.len() as i64;
+        if from < 0 || from > end {
+            return Err(LogError::OffsetOutOfRange { topic: topic.to_owned(), partition, offset: from, start: 0, end });
+        }
+        let taken = records.iter().enumerate().skip(from as usize).take(limit);
+        let records: Vec<LogRecord> = taken.map(|(offset, (timestamp_ms, record))| thin(offset as i64, *timestamp_ms, record, routing)).collect();
+        let next_offset = from + records.len() as i64;
+        Ok(Fetched { records, next_offset, end_offset: end })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn partition_of<'a>(state: &'a mut State, topic: &str, partition: u32) -> Result<&'a mut Vec<(i64, NewRecord)>, LogError> {
+    state.topics.get_mut(topic).and_then(|partitions| partitions.get_mut(partition as usize)).ok_or_else(|| LogError::NoTopic { topic: topic.to_owned() })
+}
+
+fn thin(offset: i64, timestamp_ms: i64, record: &NewRecord, routing: Option<&Routing>) -> LogRecord {
+    let passes = routing.is_none_or(|routing| routing.passes(kind_of(&record.value).as_deref()));
+    match passes {
+        true => LogRecord { offset, timestamp_ms, key: record.key.clone(), value: record.value.clone() },
+        false => LogRecord { offset, timestamp_ms, key: None, value: Bytes::from_static(STUB) },
+    }
+}
+
+fn kind_of(value: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Kind {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    serde_json::from_slice::<Kind>(value).ok().map(|kind| kind.kind)
+}
+
+#[async_trait]
+impl Log for MemoryLog {
+    async fn ensure_topic(&self, topic: &NewTopic) -> Result<(), LogError> {
+        self.create(&topic.name, topic.partitions);
+        Ok(())
+    }
+
+    async fn partitions(&self, topic: &str) -> Result<u32, LogError> {
+        let state = self.lock();
+        state.topics.get(topic).map(|partitions| partitions.len() as u32).ok_or_else(|| LogError::NoTopic { topic: topic.to_owned() })
+    }
+
+    async fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, LogError> {
+        let end = partition_of(&mut self.lock(), topic, partition)?.len() as i64;
+        Ok(Offsets { start: 0, end })
+    }
+
+    async fn read(&self, topic: &str, partition: u32, from: i64, routing: Option<&Routing>) -> Result<Box<dyn Reader>, LogError> {
+        self.fetch(topic, partition, from, routing, 0)?;
+        Ok(Box::new(MemoryReader {
+            log: self.clone(),
+            topic: topic.to_owned(),
+            partition,
+            next_offset: from,
+            routing: routing.cloned(),
+            changed: self.changed.subscribe(),
+        }))
+    }
+
+    async fn writer(&self, topic: &str, partition: u32) -> Result<Arc<dyn Writer>, LogError> {
+        partition_of(&mut self.lock(), topic, partition)?;
+        Ok(Arc::new(MemoryWriter { log: self.clone(), topic: topic.to_owned(), partition }))
+    }
+}
+
+struct MemoryReader {
+    log: MemoryLog,
+    topic: String,
+    partition: u32,
+    next_offset: i64,
+    routing: Option<Routing>,
+    changed: watch::Receiver<u64>,
+}
+
+#[async_trait]
+impl Reader for MemoryReader {
+    async fn next(&mut self) -> Result<Fetched, LogError> {
+        loop {
+            // Marked as seen before the read, so that an append in between wakes the wait below.
+            self.changed.mark_unchanged();
+            let fetched = self.log.fetch(&self.topic, self.partition, self.next_offset, self.routing.as_ref(), FETCH_RECORDS_MAX)?;
+            if !fetched.records.is_empty() {
+                self.next_offset = fetched.next_offset;
+                return Ok(fetched);
+            }
+            if self.changed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+struct MemoryWriter {
+    log: MemoryLog,
+    topic: String,
+    partition: u32,
+}
+
+#[async_trait]
+impl Writer for MemoryWriter {
+    async fn append(&self, records: Vec<NewRecord>) -> Result<i64, LogError> {
+        use crate::time::{Clock, SystemClock};
+        let now_ms = SystemClock.now_ms();
+        let mut first = None;
+        for record in records {
+            let offset = self.log.append(&self.topic, self.partition, now_ms, record)?;
+            first.get_or_insert(offset);
+        }
+        first.ok_or_else(|| LogError::Refused { action: format!("append to {}", self.topic), detail: "no records".to_owned() })
+    }
+}

@@ -1,1 +1,37 @@
-//! The local store: a cache of what the journal says.
+//! The local store: a cache of what the journal says, so that a restart does not replay history.
+//!
+//! It commits a task's changes and its progress in one write. It is never the truth: any store may be deleted, and the task rebuilds it from its journal. So a commit need not be
+//! forced to disk: after a crash the store holds some earlier state with the progress that belongs to it.
+
+mod fjall_store;
+mod memory;
+
+pub use fjall_store::{FjallStores, StoreOptions};
+pub use memory::{MemoryStore, MemoryStores};
+
+use super::{Change, StateError};
+use crate::processor::StateReader;
+
+/// The entries of one task.
+pub trait Store: StateReader + Send + Sync {
+    /// Applies all changes, or none.
+    ///
+    /// # Errors
+    /// [`StateError::Store`]; nothing is applied then.
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), StateError>;
+
+    /// Removes every entry.
+    ///
+    /// # Errors
+    /// [`StateError::Store`].
+    fn clear(&mut self) -> Result<(), StateError>;
+}
+
+/// Opens the stores of an instance's tasks.
+pub trait Stores: Send + Sync + 'static {
+    /// Opens the store of a task; the same name gives the same entries again. The caller sees to it that a name is open once.
+    ///
+    /// # Errors
+    /// [`StateError::Store`].
+    fn open(&self, task: &str) -> Result<Box<dyn Store>, StateError>;
+}

@@ -1,0 +1,205 @@
+//! The journal: changelog and transaction log of a task in one topic partition, and the rule by which every reader gives it the same meaning.
+//!
+//! A journal means: the transactions of the fence in force at their place whose sequence number directly follows the last valid one. Everything else is void, for every reader.
+
+use serde::{Deserialize, Serialize};
+
+use crate::processor::Effect;
+use crate::state::Change;
+
+/// First byte of every record: the version of the layout.
+const VERSION: u8 = 1;
+
+/// A takeover: from here on only `owner` may commit, until a fence of a later epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fence {
+    /// Incarnation that takes over; fresh at every attempt, so that a fence which lands late cannot be taken for a newer one.
+    pub owner: String,
+    /// One more than the epoch that was in force when it was written; the first fence of an epoch wins.
+    pub epoch: u64,
+}
+
+/// One run of inputs: what it was caused by, what it changes, what it sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// Incarnation that wrote it.
+    pub owner: String,
+    /// Epoch of its fence.
+    pub epoch: u64,
+    /// Follows the last valid transaction without a hole, across epochs.
+    pub sequence: u64,
+    /// Time of the step, ms since the Unix epoch.
+    pub time_ms: i64,
+    /// All effects of transactions up to this sequence number have been acknowledged.
+    pub sent: u64,
+    /// What the inputs were: positions, `timer:<name>/<key>`, `call:<id>`.
+    pub causes: Vec<String>,
+    /// Entry changes, the progress of sources and senders among them.
+    #[serde(with = "changes_as_bytes")]
+    pub changes: Vec<Change>,
+    /// Records for other topics, in order.
+    pub effects: Vec<Effect>,
+}
+
+/// A record of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JournalRecord {
+    /// A takeover.
+    Fence(Fence),
+    /// A transaction.
+    Transaction(Transaction),
+}
+
+/// A journal record that this program cannot read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Written by a newer program.
+    #[error("journal record has layout version {0}, this program reads version {VERSION}")]
+    Version(u8),
+    /// Not a journal record at all.
+    #[error("journal record does not decode: {0}")]
+    Garbage(String),
+}
+
+impl JournalRecord {
+    /// Returns the stored form.
+    ///
+    /// # Panics
+    /// Never: every journal record serializes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        rmp_serde::encode::write(&mut bytes, self).unwrap_or_else(|error| panic!("journal record serializes: {error}"));
+        bytes
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, JournalError> {
+        match bytes.split_first() {
+            Some((&VERSION, body)) => rmp_serde::from_slice(body).map_err(|error| JournalError::Garbage(error.to_string())),
+            // Small numbers are versions; anything else was never written by a task.
+            Some((&version, _)) if version < 32 => Err(JournalError::Version(version)),
+            _ => Err(JournalError::Garbage("no layout version".to_owned())),
+        }
+    }
+}
+
+/// What a journal record means at its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// A fence that is in force from here on.
+    Takeover,
+    /// A transaction that counts.
+    Valid,
+    /// Nothing.
+    Void,
+}
+
+/// The readers' rule as a fold over a journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fold {
+    /// Owner of the fence in force; empty before the first.
+    pub owner: String,
+    /// Epoch of the fence in force; 0 before the first.
+    pub epoch: u64,
+    /// Sequence number of the last valid transaction; 0 before the first.
+    pub sequence: u64,
+}
+
+impl Fold {
+    /// Takes the next record of the journal.
+    pub fn admit(&mut self, record: &JournalRecord) -> Meaning {
+        match record {
+            JournalRecord::Fence(fence) if fence.epoch > self.epoch => {
+                self.owner.clone_from(&fence.owner);
+                self.epoch = fence.epoch;
+                Meaning::Takeover
+            }
+            JournalRecord::Transaction(transaction)
+                if transaction.owner == self.owner && transaction.epoch == self.epoch && transaction.sequence == self.sequence + 1 =>
+            {
+                self.sequence = transaction.sequence;
+                Meaning::Valid
+            }
+            _ => Meaning::Void,
+        }
+    }
+}
+
+/// A place in a journal, with the fold of everything before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Offset of the next record.
+    pub offset: i64,
+    /// Fold of all records before it.
+    pub fold: Fold,
+}
+
+/// Entry changes as byte strings: as lists of numbers they would take twice the room.
+mod changes_as_bytes {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_bytes::{ByteBuf, Bytes};
+
+    use crate::state::Change;
+
+    pub(super) fn serialize<S: Serializer>(changes: &[Change], serializer: S) -> Result<S::Ok, S::Error> {
+        let view: Vec<(&Bytes, Option<&Bytes>)> = changes.iter().map(|(key, value)| (Bytes::new(key), value.as_deref().map(Bytes::new))).collect();
+        view.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Change>, D::Error> {
+        let view: Vec<(ByteBuf, Option<ByteBuf>)> = Vec::deserialize(deserializer)?;
+        Ok(view.into_iter().map(|(key, value)| (key.into_vec(), value.map(ByteBuf::into_vec))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fence(owner: &str, epoch: u64) -> JournalRecord {
+        JournalRecord::Fence(Fence { owner: owner.to_owned(), epoch })
+    }
+
+    fn transaction(owner: &str, epoch: u64, sequence: u64) -> JournalRecord {
+        let changes = vec![(b"ua\0b".to_vec(), Some(vec![0, 255])), (b"x".to_vec(), None)];
+        JournalRecord::Transaction(Transaction { owner: owner.to_owned(), epoch, sequence, time_ms: 7, sent: 0, causes: vec!["c/0/1".to_owned()], changes, effects: Vec::new() })
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        for record in [fence("a", 3), transaction("a", 3, 9)] {
+            assert_eq!(JournalRecord::decode(&record.encode()), Ok(record));
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_are_garbage_and_a_newer_layout_is_named() {
+        assert!(matches!(JournalRecord::decode(b"{}"), Err(JournalError::Garbage(_))));
+        assert!(matches!(JournalRecord::decode(b""), Err(JournalError::Garbage(_))));
+        assert_eq!(JournalRecord::decode(&[2, 0]), Err(JournalError::Version(2)));
+    }
+
+    #[test]
+    fn the_first_fence_of_an_epoch_wins_and_only_its_owner_commits_in_sequence() {
+        use Meaning::{Takeover, Valid, Void};
+        let story = [
+            (transaction("a", 1, 1), Void, "no fence yet"),
+            (fence("a", 1), Takeover, "first fence"),
+            (transaction("a", 1, 1), Valid, "first transaction"),
+            (transaction("a", 1, 1), Void, "doubled"),
+            (transaction("a", 1, 3), Void, "hole in the sequence"),
+            (fence("b", 2), Takeover, "takeover"),
+            (fence("c", 2), Void, "lost the epoch"),
+            (transaction("a", 1, 2), Void, "zombie"),
+            (transaction("c", 2, 2), Void, "loser"),
+            (transaction("b", 2, 2), Valid, "sequence goes on across epochs"),
+        ];
+        let mut fold = Fold::default();
+        for (record, meaning, why) in story {
+            assert_eq!(fold.admit(&record), meaning, "{why}");
+        }
+    }
+}

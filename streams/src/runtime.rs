@@ -1,0 +1,246 @@
+//! Runs topologies on a log: one asynchronous runner per task, senders for effects, executors for outside calls.
+//!
+//! Everything that decides is in [`crate::task`]; here is only waiting, reading, appending and starting again.
+
+mod calls;
+mod incarnation;
+mod sender;
+mod source;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::log::{Log, LogError};
+use crate::processor::Call;
+use crate::state::store::Stores;
+use crate::telemetry::{Event, Observer, Phase, TaskName};
+use crate::time::Clock;
+use crate::topology::{ProcessorSpec, Topology, TopologyError};
+
+/// Makes calls to one outside system.
+///
+/// A call may be made again after a crash with the same id: the other side must honour it as an idempotency key.
+#[async_trait::async_trait]
+pub trait CallHandler: Send + Sync + 'static {
+    /// Returns the answer as JSON. Failures that are final are answers too; time limits and retries are the handler's.
+    async fn call(&self, call: &Call) -> String;
+}
+
+/// What a runtime needs.
+#[derive(Clone)]
+pub struct Options {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Local stores of the tasks.
+    pub stores: Arc<dyn Stores>,
+    /// Wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Outside systems by name.
+    pub calls: BTreeMap<String, Arc<dyn CallHandler>>,
+    /// Hears what happens.
+    pub observer: Arc<dyn Observer>,
+    /// Name of this instance: part of the owner in its fences, for people.
+    pub instance: String,
+}
+
+/// Why a runtime does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The topology cannot run.
+    #[error("topology of `{application}` cannot run")]
+    Topology {
+        /// Application.
+        application: String,
+        /// Why.
+        #[source]
+        source: TopologyError,
+    },
+    /// The log cannot be used.
+    #[error("log cannot be used")]
+    Log(#[from] LogError),
+    /// Topics that a processor reads together have different numbers of partitions.
+    #[error("processor `{processor}` reads topics that are not co-partitioned: `{first}` has {first_partitions} partitions, `{second}` has {second_partitions}")]
+    NotCopartitioned {
+        /// Processor.
+        processor: String,
+        /// A topic.
+        first: String,
+        /// Its partitions.
+        first_partitions: u32,
+        /// Another topic.
+        second: String,
+        /// Its partitions.
+        second_partitions: u32,
+    },
+    /// A processor calls an outside system that nobody handles.
+    #[error("processor `{processor}` calls `{target}`, for which there is no handler")]
+    NoHandler {
+        /// Processor.
+        processor: String,
+        /// Outside system.
+        target: String,
+    },
+}
+
+/// How the tasks of a runtime are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskStatus {
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Why it waits, if it does.
+    pub problem: Option<String>,
+}
+
+type Statuses = BTreeMap<String, TaskStatus>;
+
+/// A running application. Dropping it stops its tasks at once; [`Runtime::stop`] lets them finish.
+pub struct Runtime {
+    tasks: JoinSet<()>,
+    shutdown: CancellationToken,
+    statuses: watch::Receiver<Statuses>,
+}
+
+impl Runtime {
+    /// Starts all tasks of the topology. Its topics must exist.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(topology: &Topology, options: Options) -> Result<Self, StartError> {
+        topology.check().map_err(|source| StartError::Topology { application: topology.application.clone(), source })?;
+        let shutdown = CancellationToken::new();
+        let (sender, statuses) = watch::channel(Statuses::new());
+        let sender = Arc::new(sender);
+        let mut plans = Vec::new();
+        for spec in &topology.processors {
+            if let Some(target) = spec.calls.iter().find(|target| !options.calls.contains_key(*target)) {
+                return Err(StartError::NoHandler { processor: spec.name.clone(), target: target.clone() });
+            }
+            let partitions = copartitions(&*options.log, spec).await?;
+            plans.extend((0..partitions).map(|partition| (spec.clone(), partition, partitions)));
+        }
+        let mut tasks = JoinSet::new();
+        for (spec, partition, partitions) in plans {
+            let runner = Runner {
+                application: topology.application.clone(),
+                spec,
+                partition,
+                partitions,
+                options: options.clone(),
+                shutdown: shutdown.clone(),
+                statuses: sender.clone(),
+            };
+            runner.report(Phase::Waiting, None);
+            tasks.spawn(runner.run());
+        }
+        Ok(Self { tasks, shutdown, statuses })
+    }
+
+    /// Returns how each task is, by name.
+    pub fn statuses(&self) -> Statuses {
+        self.statuses.borrow().clone()
+    }
+
+    /// Returns a handle by which others see how the tasks are.
+    pub fn watch_statuses(&self) -> watch::Receiver<Statuses> {
+        self.statuses.clone()
+    }
+
+    /// Returns once every task runs.
+    pub async fn wait_running(&self) {
+        let mut statuses = self.statuses.clone();
+        let all_run = |statuses: &Statuses| statuses.values().all(|status| status.phase == Phase::Running);
+        // The sender lives as long as the tasks do.
+        let _ = statuses.wait_for(all_run).await;
+    }
+
+    /// Lets every task finish its transaction and send its effects, then returns.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Returns the number of partitions that the processor's sources and journal share.
+async fn copartitions(log: &dyn Log, spec: &ProcessorSpec) -> Result<u32, StartError> {
+    let first = &spec.sources[0].topic;
+    let first_partitions = log.partitions(first).await?;
+    for topic in spec.sources.iter().map(|source| &source.topic).chain([&spec.journal, &spec.rejections, &spec.dead_letters]).chain(&spec.sinks) {
+        let partitions = log.partitions(topic).await?;
+        if partitions != first_partitions {
+            return Err(StartError::NotCopartitioned {
+                processor: spec.name.clone(),
+                first: first.clone(),
+                first_partitions,
+                second: topic.clone(),
+                second_partitions: partitions,
+            });
+        }
+    }
+    Ok(first_partitions)
+}
+
+/// Keeps one task alive: an incarnation after the other until shutdown.
+struct Runner {
+    application: String,
+    spec: ProcessorSpec,
+    partition: u32,
+    partitions: u32,
+    options: Options,
+    shutdown: CancellationToken,
+    statuses: Arc<watch::Sender<Statuses>>,
+}
+
+/// First and longest wait between two incarnations.
+const WAIT_FIRST: Duration = Duration::from_millis(50);
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+impl Runner {
+    fn name(&self) -> TaskName<'_> {
+        TaskName { application: &self.application, processor: &self.spec.name, partition: self.partition }
+    }
+
+    /// Name of the task's store, and of the task for people.
+    fn id(&self) -> String {
+        format!("{}-{}-{}", self.application, self.spec.name, self.partition)
+    }
+
+    fn observe(&self, event: &Event<'_>) {
+        self.options.observer.observe(event);
+    }
+
+    fn report(&self, phase: Phase, problem: Option<String>) {
+        self.observe(&Event::PhaseEntered(self.name(), phase));
+        self.statuses.send_modify(|statuses| {
+            statuses.insert(self.id(), TaskStatus { phase, problem });
+        });
+    }
+
+    async fn run(self) {
+        let mut wait = WAIT_FIRST;
+        while !self.shutdown.is_cancelled() {
+            let began = std::time::Instant::now();
+            match incarnation::run(&self).await {
+                Ok(()) => break,
+                Err(problem) => {
+                    self.observe(&Event::TaskFailed { task: self.name(), kind: problem.kind() });
+                    tracing::warn!(task = self.id(), error = &problem as &dyn std::error::Error, "task stopped and will be started again");
+                    self.report(Phase::Waiting, Some(problem.to_string()));
+                }
+            }
+            if began.elapsed() > WAIT_MAX {
+                wait = WAIT_FIRST;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+            wait = (wait * 2).min(WAIT_MAX);
+        }
+        self.report(Phase::Stopped, None);
+    }
+}

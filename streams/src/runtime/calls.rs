@@ -1,0 +1,59 @@
+//! Makes a task's calls to outside systems, a bounded number at once.
+
+use std::collections::VecDeque;
+
+use tokio::task::JoinSet;
+
+use super::Runner;
+use crate::limits::CALLS_RUNNING_MAX;
+use crate::processor::{Call, CallResult};
+
+/// The calls of one incarnation. Dropping it abandons them: the next one makes them again.
+#[derive(Default)]
+pub(super) struct Calls {
+    waiting: VecDeque<Call>,
+    running: JoinSet<CallResult>,
+}
+
+impl Calls {
+    pub(super) fn start(&mut self, runner: &Runner, calls: Vec<Call>) {
+        self.waiting.extend(calls);
+        self.fill(runner);
+    }
+
+    fn fill(&mut self, runner: &Runner) {
+        while self.running.len() < CALLS_RUNNING_MAX {
+            let Some(call) = self.waiting.pop_front() else { return };
+            let Some(handler) = runner.options.calls.get(&call.target).cloned() else {
+                tracing::error!(task = runner.id(), target = call.target, "call to an outside system that has no handler stays pending");
+                continue;
+            };
+            self.running.spawn(async move {
+                let response = handler.call(&call).await;
+                CallResult { call, response }
+            });
+        }
+    }
+
+    /// Waits for the next result. Cancel-safe; never returns while nothing runs.
+    pub(super) async fn next(&mut self, runner: &Runner) -> CallResult {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(result)) => {
+                    self.fill(runner);
+                    return result;
+                }
+                // A handler that panicked gives no answer; the call stays pending and is made again by the next incarnation.
+                Some(Err(error)) => tracing::error!(task = runner.id(), error = &error as &dyn std::error::Error, "call handler failed"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Returns a result that is there already.
+    pub(super) fn try_next(&mut self, runner: &Runner) -> Option<CallResult> {
+        let result = self.running.try_join_next()?.ok()?;
+        self.fill(runner);
+        Some(result)
+    }
+}

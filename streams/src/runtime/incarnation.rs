@@ -1,0 +1,328 @@
+//! One incarnation of a task: take over, restore, run until shutdown or doubt.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+
+use super::calls::Calls;
+use super::sender::{self, Sent};
+use super::source::{self, SourceMessage};
+use super::Runner;
+use crate::limits::{RUN_INPUTS_MAX, SOURCE_BATCHES_QUEUED_MAX};
+use crate::log::{Fetched, LogError, Writer};
+use crate::record::NewRecord;
+use crate::task::{Committed, Outgoing, RunReport, Stop, Task, Work};
+use crate::telemetry::{Event, Phase};
+
+/// Longest wait for effects to be acknowledged at an orderly stop.
+const DRAIN_MAX: Duration = Duration::from_millis(800);
+/// How often totals and timers are reported while nothing happens, and lag is looked at.
+const REPORT_EVERY: Duration = Duration::from_millis(500);
+
+/// Why an incarnation ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    #[error("{0}")]
+    Stopped(#[source] Stop),
+    #[error("{0}")]
+    Log(#[source] LogError),
+}
+
+impl Problem {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Stopped(stop) => stop.kind(),
+            Self::Log(_) => "log",
+        }
+    }
+}
+
+impl From<Stop> for Problem {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
+    }
+}
+
+impl From<LogError> for Problem {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+/// Runs one incarnation to its end. `Ok`: shutdown.
+pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
+    runner.report(Phase::Restoring, None);
+    let store = runner.options.stores.open(&runner.id()).map_err(Stop::State)?;
+    let mut task = Task::open(&runner.application, runner.spec.clone(), runner.partition, runner.partitions, owner(runner), store)?;
+    let restored = tokio::select! {
+        restored = take_over(runner, &mut task) => restored,
+        () = runner.shutdown.cancelled() => return Ok(()),
+    };
+    let (journal, committed) = match restored {
+        Err(Problem::Stopped(stop @ Stop::Diverged(_))) => {
+            // The cache is of another past. The journal is the truth.
+            task.clear_store()?;
+            return Err(stop.into());
+        }
+        restored => restored?,
+    };
+    let log = runner.options.log.clone();
+    for (index, source) in runner.spec.sources.iter().enumerate() {
+        if task.source_offset(index) == 0 {
+            task.begin_source(index, log.offsets(&source.topic, runner.partition).await?.start);
+        }
+    }
+    // A queue per task rather than per source keeps memory bounded by the number of tasks.
+    let (source_sender, sources) = mpsc::channel(SOURCE_BATCHES_QUEUED_MAX);
+    let pumps = join_all((0..runner.spec.sources.len()).map(|index| source::pump(runner, log.clone(), index, task.source_offset(index), source_sender.clone())));
+    drop(source_sender);
+    let (sent_sender, sent) = mpsc::unbounded_channel();
+    let (target_sender, targets) = mpsc::unbounded_channel();
+    let running = Running { runner, task, journal, sources, sent, targets: BTreeMap::new(), new_targets: target_sender, calls: Calls::default(), work: VecDeque::new(), ages: BTreeMap::new(), last_report: Instant::now() };
+    tokio::select! {
+        result = running.run(committed) => result,
+        // These two never end while the loop runs; they are here so that they end with it.
+        _ = pumps => std::future::pending().await,
+        () = send_all(runner, targets, sent_sender) => std::future::pending().await,
+    }
+}
+
+/// A fresh name: no two incarnations ever share one.
+fn owner(runner: &Runner) -> String {
+    let random = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+    format!("{}#{:016x}{:016x}", runner.options.instance, random(), random() ^ runner.options.clock.now_ms() as u64)
+}
+
+/// Reads the journal, appends a fence, reads up to it, and owns the task.
+async fn take_over(runner: &Runner, task: &mut Task) -> Result<(Arc<dyn Writer>, Committed), Problem> {
+    let began = Instant::now();
+    let log = &runner.options.log;
+    let journal = &runner.spec.journal;
+    let offsets = log.offsets(journal, runner.partition).await?;
+    let from = task.replay_from(offsets.start, offsets.end)?;
+    let mut reader = log.read(journal, runner.partition, from, None).await?;
+    let mut next = from;
+    let mut fence: Option<i64> = None;
+    let mut writer = None;
+    loop {
+        if fence.is_none() && next >= offsets.end {
+            // Only what is after the fence can still change; what is before it is known now or will be read on the way to it.
+            let opened = log.writer(journal, runner.partition).await?;
+            fence = Some(opened.append(vec![NewRecord { key: None, value: task.fence().into() }]).await?);
+            writer = Some(opened);
+        }
+        if fence.is_some_and(|fence| next > fence) {
+            break;
+        }
+        let fetched = reader.next().await?;
+        for record in &fetched.records {
+            // What others appended after our fence is void, or a later fence: both show at our first commit.
+            if fence.is_some_and(|fence| record.offset > fence) {
+                break;
+            }
+            task.replay(record.offset, &record.value)?;
+            next = record.offset + 1;
+        }
+        next = next.max(fetched.next_offset.min(fence.map_or(i64::MAX, |fence| fence + 1)));
+    }
+    let committed = task.own()?;
+    runner.observe(&Event::Restored { task: runner.name(), records: (next - from) as u64, took: began.elapsed() });
+    Ok((writer.unwrap_or_else(|| unreachable!("the fence was written")), committed))
+}
+
+/// Runs a sender for every target that turns up.
+async fn send_all(runner: &Runner, mut targets: mpsc::UnboundedReceiver<(String, u32, mpsc::UnboundedReceiver<Outgoing>)>, sent: mpsc::UnboundedSender<Sent>) {
+    let mut senders = futures_util::stream::FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            target = targets.recv() => match target {
+                Some((topic, partition, effects)) => senders.push(sender::send(runner, topic, partition, effects, sent.clone())),
+                None => break,
+            },
+            Some(()) = futures_util::StreamExt::next(&mut senders), if !senders.is_empty() => {}
+        }
+    }
+    while futures_util::StreamExt::next(&mut senders).await.is_some() {}
+}
+
+struct Running<'a> {
+    runner: &'a Runner,
+    task: Task,
+    journal: Arc<dyn Writer>,
+    sources: mpsc::Receiver<SourceMessage>,
+    sent: mpsc::UnboundedReceiver<Sent>,
+    targets: BTreeMap<(String, u32), mpsc::UnboundedSender<Outgoing>>,
+    new_targets: mpsc::UnboundedSender<(String, u32, mpsc::UnboundedReceiver<Outgoing>)>,
+    calls: Calls,
+    work: VecDeque<Work>,
+    /// Per source: end offset and timestamp of the last record fetched.
+    ages: BTreeMap<usize, (i64, i64)>,
+    last_report: Instant,
+}
+
+impl Running<'_> {
+    async fn run(mut self, committed: Committed) -> Result<(), Problem> {
+        self.dispatch(committed);
+        self.runner.report(Phase::Running, None);
+        loop {
+            self.gather()?;
+            if self.runner.shutdown.is_cancelled() {
+                return self.finish().await;
+            }
+            if self.work.is_empty() || self.task.is_congested() {
+                self.wait().await?;
+                continue;
+            }
+            self.transact().await?;
+        }
+    }
+
+    /// Takes what is there without waiting.
+    fn gather(&mut self) -> Result<(), Problem> {
+        while let Ok(sent) = self.sent.try_recv() {
+            self.acknowledge(sent);
+        }
+        if self.task.is_congested() {
+            return Ok(());
+        }
+        // Timers first: a deadline must not wait behind a backlog.
+        let due = self.task.due_timers(self.runner.options.clock.now_ms());
+        if !due.is_empty() {
+            self.work.retain(|work| !matches!(work, Work::Timer(_)));
+            due.into_iter().rev().for_each(|timer| self.work.push_front(timer));
+        }
+        while let Some(result) = self.calls.try_next(self.runner) {
+            self.work.push_back(Work::CallResult(result));
+        }
+        while self.work.len() < RUN_INPUTS_MAX {
+            let Ok(message) = self.sources.try_recv() else { break };
+            self.take(message)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self) -> Result<(), Problem> {
+        let congested = self.task.is_congested();
+        let due = self.task.next_timer_due_ms().filter(|_| !congested).map(|due| (due - self.runner.options.clock.now_ms()).max(0) as u64);
+        let timer = async {
+            match due {
+                Some(due_in_ms) => tokio::time::sleep(Duration::from_millis(due_in_ms)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            sent = self.sent.recv() => self.acknowledge(sent.unwrap_or_default()),
+            Some(message) = self.sources.recv(), if !congested => self.take(message)?,
+            result = self.calls.next(self.runner), if !congested => self.work.push_back(Work::CallResult(result)),
+            () = timer => {}
+            () = tokio::time::sleep(REPORT_EVERY) => self.report(),
+            () = self.runner.shutdown.cancelled() => {}
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, (source, fetched): SourceMessage) -> Result<(), Problem> {
+        let Fetched { records, end_offset, .. } = fetched?;
+        let timestamp_ms = records.last().map_or(-1, |record| record.timestamp_ms);
+        self.ages.insert(source, (end_offset, timestamp_ms));
+        self.work.extend(records.into_iter().map(|record| Work::Record(source, record)));
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, sent: Sent) {
+        for (sequence, count) in sent {
+            self.task.effects_sent(sequence, count);
+        }
+    }
+
+    async fn transact(&mut self) -> Result<(), Problem> {
+        let began = Instant::now();
+        let (record, report) = self.task.step(&mut self.work, self.runner.options.clock.now_ms())?;
+        let processing = began.elapsed();
+        self.tell(&report);
+        let Some(record) = record else { return Ok(()) };
+        let landed = tokio::select! {
+            landed = self.journal.append(vec![NewRecord { key: None, value: record.into() }]) => landed?,
+            () = give_up(&self.runner.shutdown) => return Ok(()),
+        };
+        let committed = self.task.committed(landed)?;
+        self.runner.observe(&Event::RunCommitted {
+            task: self.runner.name(),
+            inputs: report.inputs,
+            effects: committed.effects.len(),
+            processing,
+            committing: began.elapsed().saturating_sub(processing),
+        });
+        self.dispatch(committed);
+        if self.last_report.elapsed() > REPORT_EVERY {
+            self.report();
+        }
+        Ok(())
+    }
+
+    /// Sends effects on their way and starts calls.
+    fn dispatch(&mut self, committed: Committed) {
+        for effect in committed.effects {
+            let target = (effect.topic.clone(), effect.partition);
+            let queue = self.targets.entry(target).or_insert_with_key(|(topic, partition)| {
+                let (sender, receiver) = mpsc::unbounded_channel();
+                let _ = self.new_targets.send((topic.clone(), *partition, receiver));
+                sender
+            });
+            let _ = queue.send(effect);
+        }
+        self.calls.start(self.runner, committed.calls);
+    }
+
+    fn tell(&self, report: &RunReport) {
+        let task = self.runner.name();
+        for reason in &report.rejected {
+            self.runner.observe(&Event::Rejected { task, reason });
+        }
+        for (source, dead_lettered) in &report.unreadable {
+            self.runner.observe(&Event::Unreadable { task, topic: &self.runner.spec.sources[*source].topic, dead_lettered: *dead_lettered });
+        }
+        if report.repeated > 0 {
+            self.runner.observe(&Event::Repeated { task, count: report.repeated });
+        }
+    }
+
+    fn report(&mut self) {
+        self.last_report = Instant::now();
+        let task = self.runner.name();
+        for (index, source) in self.runner.spec.sources.iter().enumerate() {
+            let (end, timestamp_ms) = self.ages.get(&index).copied().unwrap_or_default();
+            let records = (end - self.task.source_offset(index)).max(0);
+            let age_ms = if records == 0 || timestamp_ms < 0 { 0 } else { (self.runner.options.clock.now_ms() - timestamp_ms).max(0) };
+            self.runner.observe(&Event::LagMeasured { task, topic: &source.topic, records, age_ms });
+        }
+        for (name, value) in self.task.totals() {
+            self.runner.observe(&Event::Total { task, name, value });
+        }
+        self.runner.observe(&Event::TimersPending(task, self.task.timers_pending()));
+        self.runner.observe(&Event::CallsPending(task, self.task.calls_pending()));
+    }
+
+    /// Waits for acknowledgements a short while, then writes down how far they came.
+    async fn finish(mut self) -> Result<(), Problem> {
+        let deadline = tokio::time::Instant::now() + DRAIN_MAX;
+        while !self.task.is_drained() {
+            match tokio::time::timeout_at(deadline, self.sent.recv()).await {
+                Ok(Some(sent)) => self.acknowledge(sent),
+                _ => break,
+            }
+        }
+        Ok(self.task.close()?)
+    }
+}
+
+/// Resolves some time after shutdown: an append in flight gets a moment to be acknowledged.
+async fn give_up(shutdown: &tokio_util::sync::CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(DRAIN_MAX).await;
+}

@@ -1,0 +1,140 @@
+//! What the runtime tells about itself: typed events, so that no other file knows how they are counted.
+
+use std::time::Duration;
+
+/// Which task an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskName<'a> {
+    /// Application.
+    pub application: &'a str,
+    /// Processor.
+    pub processor: &'a str,
+    /// Partition.
+    pub partition: u32,
+}
+
+/// Where a task is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Reads its journal.
+    Restoring,
+    /// Takes inputs.
+    Running,
+    /// Waits before it tries again.
+    Waiting,
+    /// Stopped on request.
+    Stopped,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A task entered a phase.
+    PhaseEntered(TaskName<'a>, Phase),
+    /// A task has read its journal.
+    Restored {
+        /// Task.
+        task: TaskName<'a>,
+        /// Journal records read.
+        records: u64,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A run of inputs was committed.
+    RunCommitted {
+        /// Task.
+        task: TaskName<'a>,
+        /// Inputs taken.
+        inputs: usize,
+        /// Effects to send.
+        effects: usize,
+        /// Time in the processor and around it.
+        processing: Duration,
+        /// Time until the journal acknowledged.
+        committing: Duration,
+    },
+    /// A source was read: how far the task is behind its end.
+    LagMeasured {
+        /// Task.
+        task: TaskName<'a>,
+        /// Source topic.
+        topic: &'a str,
+        /// Records not yet taken.
+        records: i64,
+        /// Age of the last record taken, in ms; 0 when there is no lag.
+        age_ms: i64,
+    },
+    /// Effects were acknowledged.
+    EffectsSent {
+        /// Task.
+        task: TaskName<'a>,
+        /// Target topic.
+        topic: &'a str,
+        /// How many.
+        count: usize,
+    },
+    /// A command was refused.
+    Rejected {
+        /// Task.
+        task: TaskName<'a>,
+        /// Reason code.
+        reason: &'a str,
+    },
+    /// A record was put to the dead letters, or skipped by policy.
+    Unreadable {
+        /// Task.
+        task: TaskName<'a>,
+        /// Source topic.
+        topic: &'a str,
+        /// True if it went to the dead letters.
+        dead_lettered: bool,
+    },
+    /// Records were dropped since their sender had sent them before.
+    Repeated {
+        /// Task.
+        task: TaskName<'a>,
+        /// How many.
+        count: usize,
+    },
+    /// Outside calls of a task: waiting or running.
+    CallsPending(TaskName<'a>, usize),
+    /// Timers of a task that have not fired.
+    TimersPending(TaskName<'a>, usize),
+    /// A total of a task's state.
+    Total {
+        /// Task.
+        task: TaskName<'a>,
+        /// Name of the total.
+        name: &'a str,
+        /// Its value now.
+        value: i64,
+    },
+    /// A task stopped and will be started again.
+    TaskFailed {
+        /// Task.
+        task: TaskName<'a>,
+        /// Kind of the reason: bounded, good for a label.
+        kind: &'static str,
+    },
+    /// A read or an append failed and is tried again.
+    LogRetried {
+        /// Task.
+        task: TaskName<'a>,
+        /// `read` or `append`.
+        action: &'static str,
+    },
+}
+
+/// Takes events. Called on the hot path: it must be quick and must not wait.
+pub trait Observer: Send + Sync + 'static {
+    /// Takes one event.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Takes events and forgets them.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn observe(&self, _event: &Event<'_>) {}
+}
