@@ -20,7 +20,7 @@ impl PartitionLog {
     /// When a batch or the group is too large, when the disk refuses (then nothing was stored and a later append
     /// may succeed), or when the log has been closed (then it must be opened again).
     pub fn append(&self, batches: &[EncodedBatch]) -> Result<Vec<i64>, Error> {
-        let log = &self.0;
+        let log = &self.inner;
         let bytes = log.check_sizes(batches)?;
         let mut buffer = log.lock_append();
         log.check_open()?;

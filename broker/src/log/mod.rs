@@ -94,9 +94,16 @@ pub struct Recovery {
     pub torn_bytes: u64,
 }
 
-/// One partition's log. Clones share it; it is closed when the last one is dropped.
+/// One partition's log. Clones share it; dropping the last one makes the rest durable and closes it.
 #[derive(Debug, Clone)]
-pub struct PartitionLog(Arc<Inner>);
+pub struct PartitionLog {
+    inner: Arc<Inner>,
+    _closer: Arc<Closer>,
+}
+
+/// Shared by the clones of a log, but not by the syncer: closing must not wait until the syncer has let go.
+#[derive(Debug)]
+struct Closer(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -138,7 +145,7 @@ impl PartitionLog {
             options.segment_bytes_max.clamp(limits::SEGMENT_BYTES_FLOOR, limits::SEGMENT_BYTES_CEILING);
         let opened = open::open(dir, &disk)?;
         let end_offset = opened.view.visible.offset;
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             directory: opened.directory,
             stamp: opened.stamp,
             options: LogOptions { segment_bytes_max, ..options },
@@ -152,32 +159,33 @@ impl PartitionLog {
             queued: AtomicBool::new(false),
             high_watermark: watch::Sender::new(end_offset),
             closed: watch::Sender::new(None),
-        })))
+        });
+        Ok(Self { _closer: Arc::new(Closer(inner.clone())), inner })
     }
 
     /// Returns what opening the log involved.
     pub fn recovery(&self) -> Recovery {
-        self.0.recovery
+        self.inner.recovery
     }
 
     /// Returns the first offset that is still stored.
     pub fn start_offset(&self) -> i64 {
-        self.0.view().start_offset()
+        self.inner.view().start_offset()
     }
 
     /// Returns the offset that the next record will get.
     pub fn end_offset(&self) -> i64 {
-        self.0.view().active.end_offset
+        self.inner.view().active.end_offset
     }
 
     /// Returns the offset after the last durable record. No reader may see further.
     pub fn high_watermark(&self) -> i64 {
-        self.0.view().visible.offset
+        self.inner.view().visible.offset
     }
 
-    /// Returns a receiver that follows the high watermark. It ends when the log is closed.
+    /// Returns a receiver that follows the high watermark. See [`PartitionLog::closed`] for when it stops moving.
     pub fn watch_high_watermark(&self) -> watch::Receiver<i64> {
-        self.0.high_watermark.subscribe()
+        self.inner.high_watermark.subscribe()
     }
 
     /// Waits until everything before `offset` is durable. Under [`Durability::Os`] that is when it is written.
@@ -185,19 +193,29 @@ impl PartitionLog {
     /// # Errors
     /// When the log stops taking appends first: the records before `offset` may or may not be stored.
     pub async fn wait_durable(&self, offset: i64) -> Result<(), Error> {
-        let mut high_watermark = self.0.high_watermark.subscribe();
-        let mut closed = self.0.closed.subscribe();
+        let mut high_watermark = self.inner.high_watermark.subscribe();
+        let mut closed = self.inner.closed.subscribe();
         // Both senders live in `self`, so neither wait ends because its sender is gone.
         tokio::select! {
             biased;
             _ = high_watermark.wait_for(|reached| *reached >= offset) => Ok(()),
-            _ = closed.wait_for(Option::is_some) => self.0.check_open(),
+            _ = closed.wait_for(Option::is_some) => self.inner.check_open(),
+        }
+    }
+
+    /// Waits until the log stops taking appends and says why; a reader that waits for records should wait for this too.
+    pub async fn closed(&self) -> CloseReason {
+        let mut closed = self.inner.closed.subscribe();
+        match closed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(CloseReason::Stopping),
+            // The sender lives in `self`.
+            Err(_) => CloseReason::Stopping,
         }
     }
 
     /// Returns the size of all segments in bytes.
     pub fn size_bytes(&self) -> u64 {
-        self.0.view().size_bytes()
+        self.inner.view().size_bytes()
     }
 
     /// Removes the log and its files. Other clones can neither append nor read any more.
@@ -208,10 +226,10 @@ impl PartitionLog {
     /// # Errors
     /// When the operating system refuses; the log is closed nevertheless.
     pub fn delete(self) -> io::Result<()> {
-        let _no_append = self.0.lock_append();
-        let _no_removal = self.0.lock_retention();
-        self.0.close(CloseReason::Deleted);
-        let path = &self.0.directory.path;
+        let _no_append = self.inner.lock_append();
+        let _no_removal = self.inner.lock_retention();
+        self.inner.close(CloseReason::Deleted);
+        let path = &self.inner.directory.path;
         let mut doomed = path.clone().into_os_string();
         doomed.push(".deleted");
         let doomed = PathBuf::from(doomed);
@@ -263,20 +281,21 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Drop for Closer {
     /// Makes the rest durable and notes how far the log reached, so that the next start can tell if anything is missing.
     fn drop(&mut self) {
-        if !matches!(self.close_reason(), None | Some(CloseReason::Stopping)) {
+        let log = &self.0;
+        if !matches!(log.close_reason(), None | Some(CloseReason::Stopping)) {
             return;
         }
-        let view = self.view();
+        let view = log.view();
         let written = view.written();
-        if written.offset == self.opened_end_offset {
+        if written.offset == log.opened_end_offset {
             return;
         }
-        let saved = view.active.file.sync().and_then(|()| self.directory.save_checkpoint(written.offset));
+        let saved = view.active.file.sync().and_then(|()| log.directory.save_checkpoint(written.offset));
         if let Err(error) = saved {
-            tracing::warn!(log = %self.directory.path.display(), %error, "cannot close the log in order");
+            tracing::warn!(log = %log.directory.path.display(), %error, "cannot close the log in order");
         }
     }
 }

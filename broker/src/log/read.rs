@@ -55,7 +55,7 @@ impl PartitionLog {
     /// [`Error::OffsetOutOfRange`] when `from` was removed or never written; otherwise when the segment cannot be
     /// read or is damaged.
     pub fn read(&self, from: i64, bytes_max: usize) -> Result<ReadSlice, Error> {
-        let log = &self.0;
+        let log = &self.inner;
         if log.close_reason() == Some(CloseReason::Deleted) {
             log.check_open()?;
         }

@@ -26,7 +26,7 @@ impl PartitionLog {
     /// # Errors
     /// When a file cannot be removed; it and all younger ones stay.
     pub fn enforce_retention(&self, now: SystemTime) -> Result<Retired, Error> {
-        self.0.remove_while(|log, segment, size_bytes| Ok(log.exceeds(size_bytes) || log.is_expired(segment, now)?))
+        self.inner.remove_while(|log, segment, size_bytes| Ok(log.exceeds(size_bytes) || log.is_expired(segment, now)?))
     }
 }
 
