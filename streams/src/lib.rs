@@ -9,8 +9,9 @@
 
 pub mod breaker;
 pub mod envelope;
-pub mod journal;
+pub mod fluvio;
 pub mod guard;
+pub mod journal;
 pub mod limits;
 pub mod log;
 pub mod partitioner;
@@ -22,5 +23,6 @@ pub mod state;
 pub mod system;
 pub mod task;
 pub mod telemetry;
+pub mod testing;
 pub mod time;
 pub mod topology;

@@ -26,7 +26,8 @@ impl Decoder for RawRecordSet {
     fn decode<T: Buf>(&mut self, src: &mut T, version: Version) -> io::Result<()> {
         let declared = i32::decode_from(src, version)?;
         let length = usize::try_from(declared).ok().filter(|length| *length <= src.remaining());
-        let length = length.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("a record set of {declared} bytes in a response of {}", src.remaining())))?;
+        let length =
+            length.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("a record set of {declared} bytes in a response of {}", src.remaining())))?;
         self.0 = src.copy_to_bytes(length);
         Ok(())
     }

@@ -63,8 +63,9 @@ pub(crate) fn decode(mut bytes: Bytes, from: i64) -> Result<Decoded, (i64, Malfo
             decoded.hole = Some(batch.base_offset);
             break;
         }
+        let end_offset = batch.end_offset;
         batch.records_into(decoded.next_offset, &mut decoded.records).map_err(|error| (base_offset, error))?;
-        decoded.next_offset = batch.end_offset;
+        decoded.next_offset = end_offset;
     }
     Ok(decoded)
 }
@@ -93,7 +94,8 @@ impl Batch {
             }
             body.advance(4);
         }
-        let compression = Compression::try_from((attributes & COMPRESSION_MASK) as i8).map_err(|_| Malformed(format!("its compression {} is unknown", attributes & COMPRESSION_MASK)))?;
+        let compression = Compression::try_from((attributes & COMPRESSION_MASK) as i8)
+            .map_err(|_| Malformed(format!("its compression {} is unknown", attributes & COMPRESSION_MASK)))?;
         let end_offset = base_offset.checked_add(i64::from(last_offset_delta) + 1).filter(|end| base_offset >= 0 && *end >= base_offset);
         let end_offset = end_offset.ok_or_else(|| Malformed(format!("its last offset delta is {last_offset_delta}")))?;
         Ok(Self { base_offset, end_offset, compression, first_timestamp_ms, records: body })
