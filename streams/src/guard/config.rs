@@ -27,6 +27,8 @@ pub struct GuardConfig {
     pub backoff_ms_max: i64,
     /// Attempts that one key may have in all. Default 64.
     pub attempts_max: u32,
+    /// Keys of one task that may wait in the queue; beyond it they are given up at once. Default 100,000.
+    pub queue_max: u32,
     /// When to stop asking the partner.
     pub breaker: BreakerConfig,
     /// Topic for `BreakerTransitioned` events; `None` emits none. Default none.
@@ -89,6 +91,7 @@ impl GuardConfig {
             backoff_ms: 1_000,
             backoff_ms_max: 30_000,
             attempts_max: 64,
+            queue_max: 100_000,
             breaker: BreakerConfig::default(),
             events_topic: None,
             totals: None,
@@ -109,6 +112,7 @@ impl GuardConfig {
         self.require("backoff_ms_max", self.backoff_ms_max, self.backoff_ms_max >= self.backoff_ms, "at least backoff_ms")?;
         let attempts = i64::from(self.attempts_max);
         self.require("attempts_max", attempts, (1..=1_000).contains(&attempts), "1 to 1000")?;
+        self.require("queue_max", i64::from(self.queue_max), self.queue_max >= 1, "at least 1")?;
         self.breaker.check().map_err(|source| GuardConfigError::Breaker { guard: self.name, source })
     }
 

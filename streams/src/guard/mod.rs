@@ -5,14 +5,21 @@
 //! Start reading at [`Guard`].
 
 mod config;
+mod names;
+mod record;
+mod step;
 
 pub use config::{GuardConfig, GuardConfigError, GuardTotals};
 
 use serde_json::Value;
 
-use crate::breaker::State;
+use crate::breaker::{Breaker, State};
 use crate::processor::{Context, Timer};
 use crate::state::StateError;
+
+use names::Names;
+use record::Partner;
+use step::Step;
 
 /// Why a key has to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +91,13 @@ pub enum Verdict {
 }
 
 /// Asks a partner. Stateless itself: everything it remembers is in the stores of the task.
+///
+/// Of one key, at most one attempt is ever `Accepted`; every other acceptance is `Unwanted` once, so whoever undoes those keeps the books straight. `Accepted`, `Declined` and `GaveUp`
+/// are final, and nothing but `Unwanted` follows them.
 #[derive(Debug, Clone)]
 pub struct Guard {
     config: GuardConfig,
+    names: Names,
 }
 
 impl Guard {
@@ -96,22 +107,31 @@ impl Guard {
     /// [`GuardConfigError`] naming the setting that is out of its range.
     pub fn new(config: GuardConfig) -> Result<Self, GuardConfigError> {
         config.check()?;
-        Ok(Self { config })
+        Ok(Self { names: Names::new(config.name), config })
+    }
+
+    /// Returns its settings.
+    pub fn config(&self) -> &GuardConfig {
+        &self.config
     }
 
     /// Returns the names of its stores, for [`crate::topology::ProcessorSpec::stores`].
     pub fn stores(&self) -> Vec<String> {
-        ["guard", "queue", "breaker"].map(|store| format!("{}-{store}", self.config.name)).to_vec()
+        vec![self.names.records.clone(), self.names.queue.clone(), self.names.partner.clone()]
     }
 
-    /// Asks the partner about a new key. `request` is an object; the guard adds `attempt`, `correlationId`, `deadlineAt` and `giveUpAt`.
-    /// Returns `Requested`, `Deferred`, or `Nothing` if the key is known.
+    /// Asks the partner about a new key. The request goes to the partner with `attempt`, `correlationId` (`<key>/<attempt>`), `deadlineAt` and `giveUpAt` added, under the
+    /// correlation of this input; so does whatever the guard does for the key later.
+    /// Returns `Requested`, `Deferred`, `GaveUp` if the queue is full, or `Nothing` if the key is known.
     ///
     /// # Errors
     /// [`StateError`] if the store fails.
+    ///
+    /// # Panics
+    /// If the request is not a JSON object.
     pub fn start(&self, cx: &mut Context<'_>, key: &str, request: Value) -> Result<Verdict, StateError> {
-        let _ = (cx, key, request);
-        Ok(Verdict::Nothing)
+        let Value::Object(request) = request else { panic!("request of guard `{}` is not a JSON object", self.config.name) };
+        self.step(cx, |step| step.start(key, request))
     }
 
     /// Makes a new attempt now, if the breaker lets it. Returns `Requested`, `Deferred` (it waits its turn in the queue), or `Nothing`: the key is unknown or settled, an attempt is
@@ -120,26 +140,24 @@ impl Guard {
     /// # Errors
     /// [`StateError`] if the store fails.
     pub fn again(&self, cx: &mut Context<'_>, key: &str) -> Result<Verdict, StateError> {
-        let _ = (cx, key);
-        Ok(Verdict::Nothing)
+        self.step(cx, |step| step.again(key))
     }
 
-    /// Takes the partner's answer. Returns `Accepted`, `Declined`, `Deferred`, `Unwanted` or `Nothing`.
+    /// Takes the partner's answer. Returns `Accepted`, `Declined`, `Deferred` or `GaveUp` (the attempt failed: the key is retried or not), `Unwanted` or `Nothing`.
     ///
     /// # Errors
     /// [`StateError`] if the store fails.
     pub fn on_reply(&self, cx: &mut Context<'_>, key: &str, attempt: u32, reply: Reply) -> Result<Verdict, StateError> {
-        let _ = (cx, key, attempt, reply);
-        Ok(Verdict::Nothing)
+        self.step(cx, |step| step.reply(key, attempt, reply))
     }
 
-    /// Takes a timer. Returns `None` if it is not one of the guard's, else what it means for which keys: `Requested`, `Deferred` or `GaveUp`.
+    /// Takes a timer. Returns `None` if it is not one of the guard's, else what it means for which keys: `Requested`, `Deferred` or `GaveUp`, and no entry for `Nothing`.
+    /// The context keeps the timer's own correlation, which for a retry is not that of the key.
     ///
     /// # Errors
     /// [`StateError`] if the store fails.
     pub fn on_timer(&self, cx: &mut Context<'_>, timer: &Timer) -> Result<Option<Vec<(String, Verdict)>>, StateError> {
-        let _ = (cx, timer);
-        Ok(None)
+        self.step(cx, |step| step.timer(timer))
     }
 
     /// Ends a key that the business no longer wants: timers are dropped, the queue is left, open attempts are voided, later acceptances are `Unwanted`.
@@ -148,8 +166,7 @@ impl Guard {
     /// # Errors
     /// [`StateError`] if the store fails.
     pub fn close(&self, cx: &mut Context<'_>, key: &str) -> Result<(), StateError> {
-        let _ = (cx, key);
-        Ok(())
+        self.step(cx, |step| step.close(key))
     }
 
     /// Forgets a key, closing it first. Late replies are then unknown, so this is for the end of its retention; an id must not be started again.
@@ -157,8 +174,7 @@ impl Guard {
     /// # Errors
     /// [`StateError`] if the store fails.
     pub fn forget(&self, cx: &mut Context<'_>, key: &str) -> Result<(), StateError> {
-        let _ = (cx, key);
-        Ok(())
+        self.step(cx, |step| step.forget(key))
     }
 
     /// Returns the state of this task's breaker.
@@ -166,16 +182,25 @@ impl Guard {
     /// # Errors
     /// [`StateError`] if the store fails.
     pub fn breaker_state(&self, cx: &Context<'_>) -> Result<State, StateError> {
-        let _ = cx;
-        Ok(State::Closed)
+        let partner: Option<Partner> = cx.get(&self.names.partner, names::ONLY)?;
+        Ok(partner.map_or_else(|| Breaker::new(&self.config.breaker), |partner| partner.breaker).state())
     }
 
-    /// Puts this task's breaker into a state, as an operator.
+    /// Puts this task's breaker into a state, as an operator; into the state in which it is already: starts its measurements or its wait again.
     ///
     /// # Errors
     /// [`StateError`] if the store fails.
     pub fn force(&self, cx: &mut Context<'_>, state: State) -> Result<(), StateError> {
-        let _ = (cx, state);
-        Ok(())
+        self.step(cx, |step| step.force(state))
+    }
+
+    fn step<T>(&self, cx: &mut Context<'_>, act: impl FnOnce(&mut Step<'_, '_, '_>) -> Result<T, StateError>) -> Result<T, StateError> {
+        let mut step = Step::begin(self, cx)?;
+        let result = act(&mut step)?;
+        step.finish()?;
+        Ok(result)
     }
 }
+
+#[cfg(test)]
+mod tests;

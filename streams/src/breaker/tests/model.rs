@@ -97,16 +97,18 @@ fn step() -> impl Strategy<Value = Step> {
 fn config() -> impl Strategy<Value = BreakerConfig> {
     let kind = prop_oneof![Just(WindowKind::CountBased), Just(WindowKind::TimeBased)];
     // Whole and quarter percents: rates at which single and double precision agree.
-    (1u32..=400, 1u32..=400, 1u32..80, 1u32..6, kind, 1u32..80, 1i64..4_000).prop_map(|(failure, slow, minimum, permitted, kind, size, wait_ms)| BreakerConfig {
-        failure_rate_threshold: failure as f32 / 4.0,
-        slow_call_rate_threshold: slow as f32 / 4.0,
-        slow_call_duration_threshold_ms: 100,
-        minimum_number_of_calls: minimum,
-        permitted_calls_in_half_open: permitted,
-        window_kind: kind,
-        window_size: size,
-        wait_duration_in_open_ms: wait_ms,
-        ..BreakerConfig::default()
+    (1u32..=400, 1u32..=400, 1u32..80, 1u32..6, kind, 1u32..80, 1i64..4_000).prop_map(|(failure, slow, minimum, permitted, kind, size, wait_ms)| {
+        BreakerConfig {
+            failure_rate_threshold: failure as f32 / 4.0,
+            slow_call_rate_threshold: slow as f32 / 4.0,
+            slow_call_duration_threshold_ms: 100,
+            minimum_number_of_calls: minimum,
+            permitted_calls_in_half_open: permitted,
+            window_kind: kind,
+            window_size: size,
+            wait_duration_in_open_ms: wait_ms,
+            ..BreakerConfig::default()
+        }
     })
 }
 

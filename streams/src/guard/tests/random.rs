@@ -1,0 +1,165 @@
+//! Random interleavings of commands, answers and time; what must hold between two steps is checked by the harness, what must hold over the life of a key here.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::harness::World;
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Act {
+    Start(u8),
+    Again(u8),
+    Close(u8),
+    /// To the attempt that many before the newest.
+    Answer(u8, u32, Answer),
+    /// To an attempt that was never made.
+    Stray(u8),
+    Wait(i64),
+    /// Time passes while the task is down: answers are read before the timers that were due.
+    Sleep(i64),
+    Force(State),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    Yes,
+    No,
+    Error,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let answer = prop_oneof![3 => Just(Answer::Yes), 1 => Just(Answer::No), 3 => Just(Answer::Error)];
+    let state = prop_oneof![4 => Just(State::Closed), 1 => Just(State::Open), 1 => Just(State::HalfOpen), 1 => Just(State::ForcedOpen), 1 => Just(State::Disabled)];
+    prop_oneof![
+        8 => (0u8..6).prop_map(Act::Start),
+        4 => (0u8..6).prop_map(Act::Again),
+        1 => (0u8..6).prop_map(Act::Close),
+        8 => (0u8..6, 0u32..3, answer).prop_map(|(key, back, answer)| Act::Answer(key, back, answer)),
+        1 => (0u8..6).prop_map(Act::Stray),
+        8 => prop_oneof![0i64..120, 0i64..1_200].prop_map(Act::Wait),
+        1 => (0i64..1_200).prop_map(Act::Sleep),
+        1 => state.prop_map(Act::Force),
+    ]
+}
+
+fn hasty(kind: crate::breaker::WindowKind, minimum: u32, queue_max: u32) -> GuardConfig {
+    let breaker = BreakerConfig {
+        minimum_number_of_calls: minimum,
+        permitted_calls_in_half_open: 2,
+        window_kind: kind,
+        window_size: 4,
+        wait_duration_in_open_ms: 500,
+        ..BreakerConfig::default()
+    };
+    GuardConfig {
+        deadline_ms: 100,
+        give_up_ms: 1_000,
+        unavailable_give_up_ms: 5_000,
+        retries_per_second: 20,
+        backoff_ms: 30,
+        backoff_ms_max: 200,
+        attempts_max: 5,
+        queue_max,
+        breaker,
+        ..config()
+    }
+}
+
+/// What the partner has done, to be compared with what the guard said.
+#[derive(Default)]
+struct Outside {
+    /// Attempts that the partner accepted.
+    taken: BTreeMap<(String, u32), ()>,
+    /// Keys that the business closed, and how much had been said by then.
+    closed: BTreeMap<String, usize>,
+}
+
+fn perform(world: &mut World, outside: &mut Outside, act: &Act) {
+    let name = |key: &u8| format!("o-{key}");
+    match act {
+        Act::Start(key) => drop(world.start(&name(key))),
+        Act::Again(key) => drop(world.again(&name(key))),
+        Act::Close(key) => {
+            world.close(&name(key));
+            outside.closed.entry(name(key)).or_insert(world.said.len());
+        }
+        Act::Answer(key, back, answer) => {
+            let key = name(key);
+            let made = world.records().get(&key).map_or(0, |record| record.attempts.len() as u32);
+            let Some(attempt) = made.checked_sub(*back).filter(|attempt| *attempt > 0) else { return };
+            match answer {
+                Answer::Yes => {
+                    let verdict = world.accept(&key, attempt);
+                    let first = outside.taken.insert((key, attempt), ()).is_none();
+                    let reported = matches!(verdict, Verdict::Accepted { .. } | Verdict::Unwanted { .. });
+                    assert_eq!(first, reported, "{verdict:?}");
+                }
+                Answer::No => drop(world.decline(&key, attempt)),
+                Answer::Error => drop(world.fail(&key, attempt)),
+            }
+        }
+        Act::Stray(key) => assert_eq!(world.accept(&name(key), 1_000), Verdict::Nothing),
+        Act::Wait(ms) => drop(world.wait_until(world.now_ms + ms)),
+        Act::Sleep(ms) => world.now_ms += ms,
+        Act::Force(state) => world.force(*state),
+    }
+}
+
+fn check_life(world: &World, outside: &Outside, key: &str) {
+    let of_key = |verdicts: &[harness::Said]| verdicts.iter().filter(|said| said.key == key).map(|said| said.verdict.clone()).collect::<Vec<_>>();
+    let said: Vec<Verdict> = of_key(&world.said).into_iter().filter(|verdict| *verdict != Verdict::Nothing).collect();
+    let is_final = |verdict: &Verdict| matches!(verdict, Verdict::Accepted { .. } | Verdict::Declined { .. } | Verdict::GaveUp { .. });
+    let is_unwanted = |verdict: &Verdict| matches!(verdict, Verdict::Unwanted { .. });
+    if let Some(end) = said.iter().position(is_final) {
+        assert!(said[end + 1..].iter().all(is_unwanted), "{key}: {said:?}");
+    }
+    if let Some(from) = outside.closed.get(key).filter(|_| world.records().contains_key(key)) {
+        let after = of_key(&world.said[*from..]);
+        let known_before = !of_key(&world.said[..*from]).is_empty();
+        let allowed = |verdict: &Verdict| is_unwanted(verdict) || *verdict == Verdict::Nothing;
+        assert!(!known_before || !was_started(world, key, *from) || after.iter().all(allowed), "{key} was closed: {after:?}");
+    }
+    let mut numbers = said.iter().filter_map(|verdict| match verdict {
+        Verdict::Requested { attempt } => Some(*attempt),
+        _ => None,
+    });
+    assert!((1..).zip(&mut numbers).all(|(expected, number)| expected == number), "{key}: {said:?}");
+    for ((taken, attempt), ()) in outside.taken.iter().filter(|((taken, _), ())| taken == key) {
+        let reports = said.iter().filter(|verdict| matches!(verdict, Verdict::Accepted { attempt: number, .. } | Verdict::Unwanted { attempt: number } if number == attempt));
+        assert_eq!(reports.count(), 1, "{taken}/{attempt} was accepted by the partner: {said:?}");
+    }
+}
+
+fn was_started(world: &World, key: &str, until: usize) -> bool {
+    world.said[..until].iter().any(|said| said.key == key && said.verdict != Verdict::Nothing)
+}
+
+proptest! {
+    #[test]
+    fn every_key_ends_well(
+        acts in prop::collection::vec(act(), 1..120),
+        time_based in any::<bool>(),
+        minimum in 1u32..6,
+        queue_max in prop_oneof![Just(2u32), Just(100u32)],
+    ) {
+        let kind = if time_based { crate::breaker::WindowKind::TimeBased } else { crate::breaker::WindowKind::CountBased };
+        let mut world = World::new(hasty(kind, minimum, queue_max));
+        let mut outside = Outside::default();
+        for act in &acts {
+            perform(&mut world, &mut outside, act);
+        }
+        let steps = world.steps;
+        world.wait_until(world.now_ms + 20_000);
+        prop_assert!(world.steps - steps < 2_000, "{} steps in 20 s of silence", world.steps - steps);
+        let records = world.records();
+        prop_assert!(records.values().all(|record| record.settled), "a key is left in the air: {records:?}");
+        prop_assert_eq!(world.timers(), []);
+        for key in records.keys() {
+            check_life(&world, &outside, key);
+        }
+        let retried: Vec<i64> = world.said.iter().filter(|said| said.by_timer && matches!(said.verdict, Verdict::Requested { .. })).map(|said| said.at_ms).collect();
+        prop_assert!(retried.windows(2).all(|pair| pair[1] - pair[0] >= 50), "not paced: {retried:?}");
+    }
+}
