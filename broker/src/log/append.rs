@@ -23,6 +23,9 @@ impl PartitionLog {
         let log = &self.inner;
         let bytes = log.check_sizes(batches)?;
         let mut buffer = log.lock_append();
+        if log.syncer.is_stopping() {
+            log.close(CloseReason::Stopping);
+        }
         log.check_open()?;
         if batches.is_empty() {
             return Ok(Vec::new());
@@ -106,7 +109,7 @@ impl Inner {
                 let written = self.view().written();
                 self.publish(written);
             }
-            // A log that is still queued will be synced up to its end at that time, which includes this append.
+            // Whoever syncs a queued log looks afterwards whether more has been written.
             Durability::Fsync if self.queued.swap(true, Ordering::SeqCst) => {}
             Durability::Fsync => {
                 if !self.syncer.push(self.clone()) {
@@ -118,27 +121,41 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes everything written so far durable and shows it to readers. Called by the syncer.
-    pub(super) fn sync_written(&self) {
-        // First, so that an append that comes too late for this round queues the log for the next one.
+    /// Makes what is written durable. Called by the syncer; returns whether the log has to be queued again.
+    pub(super) fn sync_queued(&self) -> bool {
+        // A failure closes the log, which is how those who wait for it hear of it.
+        let synced = self.sync_written();
+        // Queued up to here, so that the syncer's other threads keep to other logs. In this order: an append that still
+        // saw the mark has already changed the view.
         self.queued.store(false, Ordering::SeqCst);
-        if !matches!(self.close_reason(), None | Some(CloseReason::Stopping)) {
-            return;
+        let more = {
+            let view = self.view();
+            view.written().offset > view.visible.offset
+        };
+        synced.is_ok() && more && !self.queued.swap(true, Ordering::SeqCst)
+    }
+
+    /// Makes everything written so far durable and shows it to readers.
+    ///
+    /// # Errors
+    /// When the disk fails or has failed before. The kernel reports a failure once and may drop the data then, so a
+    /// later success would prove nothing; for the same reason two threads never sync one log at the same time.
+    pub(super) fn sync_written(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.lock_sync();
+        if matches!(self.close_reason(), Some(CloseReason::SyncFailed { .. } | CloseReason::Deleted)) {
+            return self.check_open();
         }
         let (file, written) = {
             let view = self.view();
             (view.active.file.clone(), view.written())
         };
-        match file.sync() {
-            Ok(()) => self.publish(written),
-            Err(error) => self.close_unsynced(&error),
+        if let Err(error) = file.sync() {
+            tracing::error!(log = %self.directory.path.display(), %error, "sync failed, the log takes no more appends");
+            self.close(CloseReason::SyncFailed { error: error.to_string() });
+            return self.check_open();
         }
-    }
-
-    /// After a failed sync the kernel may have dropped the data and forgotten the error: asking again proves nothing.
-    fn close_unsynced(&self, error: &std::io::Error) {
-        tracing::error!(log = %self.directory.path.display(), %error, "sync failed, the log takes no more appends");
-        self.close(CloseReason::SyncFailed { error: error.to_string() });
+        self.publish(written);
+        Ok(())
     }
 
     fn publish(&self, mark: Mark) {
@@ -154,18 +171,15 @@ impl Inner {
     /// A closed segment is durable and whole before its successor exists, so recovery expects a torn tail in the last
     /// segment only.
     fn roll_if_full(&self, bytes: u64) -> Result<(), Error> {
-        let (file, written, summary) = {
+        let (written, summary) = {
             let view = self.view();
             let full = view.active.size_bytes > 0 && view.active.size_bytes + bytes > self.options.segment_bytes_max;
             if !full {
                 return Ok(());
             }
-            (view.active.file.clone(), view.written(), view.active.summary())
+            (view.written(), view.active.summary())
         };
-        if let Err(error) = file.sync() {
-            self.close_unsynced(&error);
-            return self.check_open();
-        }
+        self.sync_written()?;
         let path = self.directory.segment(written.offset);
         let next = self.disk.create(&path).map_err(Error::file("create", &path))?;
         if let Err(error) = self.directory.sync() {
@@ -174,11 +188,7 @@ impl Inner {
             return Err(error);
         }
         open::save_cache(&self.directory, written.segment, &summary);
-        {
-            let mut view = self.view_mut();
-            view.roll(summary, next);
-            self.high_watermark.send_replace(written.offset);
-        }
+        self.view_mut().roll(summary, next);
         if let Err(error) = self.remove_excess() {
             tracing::warn!(log = %self.directory.path.display(), %error, "cannot remove old segments");
         }

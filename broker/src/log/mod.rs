@@ -1,8 +1,7 @@
 //! The segment log: one partition's records on disk, and the promise that what was acknowledged stays.
 //!
 //! A [`PartitionLog`] is a directory of segment files that hold batches back to back, exactly as they travel. Appends
-//! go to the last segment; one thread per broker, the [`Syncer`], makes the appends of all logs durable in rounds;
-//! readers see nothing beyond the high watermark, which is how far the log is durable. So no offset that anybody has
+//! go to the last segment; the [`Syncer`] of the broker makes the appends of all its logs durable, many at a time; readers see nothing beyond the high watermark, which is how far the log is durable. So no offset that anybody has
 //! seen is ever given to another record, whenever the process is killed.
 //!
 //! It knows neither topics nor the network, it does not look into records, and it keeps one owner per directory by
@@ -46,7 +45,7 @@ use self::view::View;
 pub use self::error::{CloseReason, Error};
 pub use self::read::ReadSlice;
 pub use self::retention::Retired;
-pub use self::syncer::{SyncRound, Syncer};
+pub use self::syncer::Syncer;
 
 /// When an append counts as durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -117,6 +116,8 @@ struct Inner {
     append_buffer: Mutex<Vec<u8>>,
     /// Serialises removals. May be taken while `append_buffer` is held, not the other way round.
     retention: Mutex<()>,
+    /// Held while the disk syncs this log.
+    sync: Mutex<()>,
     view: RwLock<View>,
     syncer: Arc<Queue>,
     /// Whether this log waits in the syncer's queue.
@@ -154,6 +155,7 @@ impl PartitionLog {
             opened_end_offset: end_offset,
             append_buffer: Mutex::default(),
             retention: Mutex::default(),
+            sync: Mutex::default(),
             view: RwLock::new(opened.view),
             syncer: syncer.queue(),
             queued: AtomicBool::new(false),
@@ -258,6 +260,10 @@ impl Inner {
         self.retention.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lock_sync(&self) -> MutexGuard<'_, ()> {
+        self.sync.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes no more appends. A deletion overrules whatever closed the log before; nothing else does.
     fn close(&self, reason: CloseReason) {
         self.closed.send_if_modified(|closed| {
@@ -285,17 +291,11 @@ impl Drop for Closer {
     /// Makes the rest durable and notes how far the log reached, so that the next start can tell if anything is missing.
     fn drop(&mut self) {
         let log = &self.0;
-        if !matches!(log.close_reason(), None | Some(CloseReason::Stopping)) {
+        if log.view().active.end_offset == log.opened_end_offset || log.sync_written().is_err() {
             return;
         }
-        let view = log.view();
-        let written = view.written();
-        if written.offset == log.opened_end_offset {
-            return;
-        }
-        let saved = view.active.file.sync().and_then(|()| log.directory.save_checkpoint(written.offset));
-        if let Err(error) = saved {
-            tracing::warn!(log = %log.directory.path.display(), %error, "cannot close the log in order");
+        if let Err(error) = log.directory.save_checkpoint(log.view().visible.offset) {
+            tracing::warn!(log = %log.directory.path.display(), %error, "cannot note how far the log reached");
         }
     }
 }

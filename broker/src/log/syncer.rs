@@ -1,36 +1,30 @@
-//! Group commit: one thread makes what all logs have written durable, round after round.
+//! Group commit: a few threads per broker make what its logs have written durable.
 //!
 //! A log that has unsynced bytes queues itself once. Whatever is appended to it while the disk is busy shares the next
-//! sync, so the number of syncs does not grow with the number of producers.
+//! sync, so the number of syncs does not grow with the number of producers. Several threads, because a file system
+//! commits the syncs of several files together when they come at the same time; one log is synced by one thread at a time.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::limits::SYNC_THREADS;
+
 use super::{Durability, Inner};
 
-/// What one round of the syncer did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SyncRound {
-    /// Number of logs that were synced.
-    pub logs: usize,
-    /// Time from the start of the round to its end.
-    pub elapsed: Duration,
-}
-
-/// Owns the thread that syncs all logs of one broker.
+/// Owns the threads that sync all logs of one broker.
 ///
-/// Dropping it syncs what is queued and stops the thread; logs then refuse further appends.
+/// Dropping it syncs what is queued and stops the threads; logs then refuse further appends.
 #[derive(Debug)]
 pub struct Syncer {
     queue: Arc<Queue>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Syncer {
-    /// Starts the thread. Under [`Durability::Os`] there is nothing to do and no thread.
+    /// Starts the threads. Under [`Durability::Os`] there is nothing to do and there are none.
     ///
     /// # Panics
     /// When the operating system refuses to start a thread.
@@ -38,17 +32,24 @@ impl Syncer {
         Self::start_observed(durability, |_| {})
     }
 
-    /// As [`Syncer::start`]; calls `observe` on the syncer's thread after every round.
+    /// As [`Syncer::start`]; calls `observe` with the time that each sync of a log took, on the thread that did it.
     ///
     /// # Panics
     /// When the operating system refuses to start a thread.
-    pub fn start_observed(durability: Durability, observe: impl Fn(SyncRound) + Send + 'static) -> Self {
+    pub fn start_observed(durability: Durability, observe: impl Fn(Duration) + Send + Sync + 'static) -> Self {
         let queue = Arc::new(Queue::default());
-        let thread = (durability == Durability::Fsync).then(|| {
-            let queue = queue.clone();
-            thread::Builder::new().name("log-syncer".to_owned()).spawn(move || run(&queue, observe)).expect("a thread can be started")
-        });
-        Self { queue, thread }
+        let observe = Arc::new(observe);
+        let threads = match durability {
+            Durability::Fsync => SYNC_THREADS,
+            Durability::Os => 0,
+        };
+        let start = |n| {
+            let (queue, observe) = (queue.clone(), observe.clone());
+            let thread = thread::Builder::new().name(format!("log-syncer-{n}"));
+            thread.spawn(move || run(&queue, &*observe)).expect("a thread can be started")
+        };
+        let threads = (0..threads).map(start).collect();
+        Self { queue, threads }
     }
 
     pub(super) fn queue(&self) -> Arc<Queue> {
@@ -57,15 +58,15 @@ impl Syncer {
 
     /// Whether logs that want [`Durability::Fsync`] can be served.
     pub(super) fn syncs(&self) -> bool {
-        self.thread.is_some()
+        !self.threads.is_empty()
     }
 }
 
 impl Drop for Syncer {
     fn drop(&mut self) {
         self.queue.lock().stopping = true;
-        self.queue.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
+        self.queue.changed.notify_all();
+        for thread in self.threads.drain(..) {
             // A panic of the thread was reported by the panic hook; there is nothing to add.
             let _ = thread.join();
         }
@@ -81,28 +82,40 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    logs: Vec<Arc<Inner>>,
+    logs: VecDeque<Arc<Inner>>,
     stopping: bool,
 }
 
 impl Queue {
-    /// Queues a log for the next round; refuses when the syncer has been stopped.
+    /// Queues a log for the next free thread; refuses when the syncer has been stopped.
     pub(super) fn push(&self, log: Arc<Inner>) -> bool {
         let mut state = self.lock();
         if state.stopping {
             return false;
         }
-        state.logs.push(log);
+        state.logs.push_back(log);
         drop(state);
         self.changed.notify_one();
         true
     }
 
-    fn next_round(&self) -> Option<Vec<Arc<Inner>>> {
+    /// Queues a log that was just synced once more: behind the others, so that a busy log does not hold them up.
+    fn push_again(&self, log: Arc<Inner>) {
+        self.lock().logs.push_back(log);
+        self.changed.notify_one();
+    }
+
+    /// Whether logs should take no more appends.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.lock().stopping
+    }
+
+    /// Waits for a log to sync; `None` once the syncer has been stopped and everything is synced.
+    fn next(&self) -> Option<Arc<Inner>> {
         let state = self.lock();
-        let mut state = self.changed.wait_while(state, |state| state.logs.is_empty() && !state.stopping).unwrap_or_else(PoisonError::into_inner);
-        let logs = mem::take(&mut state.logs);
-        if logs.is_empty() { None } else { Some(logs) }
+        let idle = |state: &mut State| state.logs.is_empty() && !state.stopping;
+        let mut state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        state.logs.pop_front()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -116,12 +129,13 @@ impl fmt::Debug for Queue {
     }
 }
 
-fn run(queue: &Queue, observe: impl Fn(SyncRound)) {
-    while let Some(logs) = queue.next_round() {
+fn run(queue: &Queue, observe: &impl Fn(Duration)) {
+    while let Some(log) = queue.next() {
         let started = Instant::now();
-        for log in &logs {
-            log.sync_written();
+        let again = log.sync_queued();
+        observe(started.elapsed());
+        if again {
+            queue.push_again(log);
         }
-        observe(SyncRound { logs: logs.len(), elapsed: started.elapsed() });
     }
 }

@@ -37,8 +37,8 @@ fn under_os_durability_everything_written_is_visible_at_once() {
 #[test]
 fn many_appends_share_one_sync() {
     let parent = tempfile::tempdir().unwrap();
-    let (rounds, seen) = std::sync::mpsc::channel();
-    let syncer = Syncer::start_observed(FSYNC, move |round| rounds.send(round).unwrap());
+    let (syncs, seen) = std::sync::mpsc::channel();
+    let syncer = Syncer::start_observed(FSYNC, move |elapsed| syncs.send(elapsed).unwrap());
     let disk = Disk::default();
     let log = PartitionLog::open_on(disk.clone(), &parent.path().join("t-0"), LogOptions::default(), &syncer).unwrap();
     let gate = disk.faults.sync_gate.lock().unwrap();
@@ -48,9 +48,8 @@ fn many_appends_share_one_sync() {
     drop(gate);
     wait_durable(&log, 100).unwrap();
     drop(syncer);
-    let rounds: Vec<_> = seen.iter().collect();
-    assert!(rounds.len() <= 2, "{rounds:?}");
-    assert!(rounds.iter().all(|round| round.logs == 1));
+    let syncs = seen.iter().count();
+    assert!(syncs <= 2, "{syncs} syncs");
 }
 
 #[test]
