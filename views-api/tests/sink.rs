@@ -1,0 +1,281 @@
+//! Sinks on an in-memory log: what ends up in the views, whatever fails in between.
+
+mod support;
+
+use std::sync::Arc;
+
+use fluvio_streams::log::Log;
+use fluvio_streams::log::memory::MemoryLog;
+use fluvio_streams::partitioner::partition_for;
+use fluvio_streams::record::NewRecord;
+use orderflow_views::Sinks;
+use orderflow_views::store::{Batch, EmbeddedStore, ViewStore};
+use orderflow_views::telemetry::NoObserver;
+use orderflow_views::view::Document;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+use support::business::{DEAD_LETTERS, EVENTS, PARTITIONS, system, topics, view};
+use support::faults::{FaultyLog, FaultyStore};
+use support::{PATIENCE, Recorder, documents, dump, event, until};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// A log with topics and a store, and sinks that can be started and stopped.
+struct World {
+    memory: MemoryLog,
+    log: Arc<FaultyLog>,
+    store: Arc<FaultyStore>,
+    observer: Arc<Recorder>,
+    _directory: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let memory = MemoryLog::default();
+        topics(&memory);
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+        Self { log: Arc::new(FaultyLog::new(memory.clone())), memory, store: Arc::new(FaultyStore::new(store)), observer: Arc::default(), _directory: directory }
+    }
+
+    fn start(&self) -> (Sinks, CancellationToken) {
+        let shutdown = CancellationToken::new();
+        let sinks = Sinks::start(self.log.clone(), &[system()], self.store.clone(), self.observer.clone(), &shutdown);
+        (sinks, shutdown)
+    }
+
+    fn add(&self, id: &str, kind: &str, data: Value) -> (u32, i64) {
+        let partition = partition_for(id.as_bytes(), PARTITIONS);
+        let offset = self.memory.append(EVENTS, partition, 0, event(kind, id, "x", 1_000, data)).unwrap();
+        (partition, offset)
+    }
+
+    async fn reaches(&self, (partition, offset): (u32, i64)) {
+        assert!(self.store.inner.wait_for(&view(), partition, offset, PATIENCE).await.unwrap(), "{:?}", self.observer.all());
+    }
+
+    async fn value(&self, id: &str) -> Value {
+        self.store.inner.get(&view(), &[id.to_owned()]).await.unwrap().pop().expect("the document is there").value
+    }
+
+    fn dead_letters(&self) -> Vec<Value> {
+        let fetch = |partition| self.memory.fetch(DEAD_LETTERS, partition, 0, None, 1_000).unwrap().records;
+        (0..PARTITIONS).flat_map(fetch).map(|record| serde_json::from_slice(&record.value).unwrap()).collect()
+    }
+}
+
+async fn stop((sinks, shutdown): (Sinks, CancellationToken)) {
+    shutdown.cancel();
+    sinks.stopped().await;
+}
+
+#[tokio::test]
+async fn events_become_documents_and_other_records_only_progress() {
+    let world = World::new();
+    let sinks = world.start();
+    world.add("c-1", "CounterCreated", json!({"owner": "ann", "value": 1}));
+    world.add("c-1", "SomethingElse", json!({}));
+    let last = world.add("c-1", "CounterChanged", json!({"by": 4}));
+    world.reaches(last).await;
+    assert_eq!(world.value("c-1").await, json!({"owner": "ann", "value": 5, "counterId": "c-1", "status": "CounterCreated", "history": "4,"}));
+    let unwanted = world.add("c-1", "SomethingElse", json!({}));
+    world.reaches(unwanted).await;
+    assert!(world.dead_letters().is_empty());
+    stop(sinks).await;
+}
+
+#[tokio::test]
+async fn records_that_do_not_fold_are_dead_lettered_and_the_next_ones_are_taken() {
+    let world = World::new();
+    let partition = partition_for(b"c-1", PARTITIONS);
+    let append = |key: &str, value: &str| world.memory.append(EVENTS, partition, 0, NewRecord::keyed(key, value.to_owned())).unwrap();
+    world.add("c-1", "CounterCreated", json!({"owner": "ann", "value": 1}));
+    append("c-1", r#"{"type": "CounterChanged", "subject": "c-1"}"#);
+    world.add("c-1", "CounterChanged", json!({"by": "nothing"}));
+    world.add("c-1", "Panic", json!({}));
+    append("c-1", &json!({"type": "CounterCreated", "subject": "x".repeat(256), "data": {"value": 1}}).to_string());
+    let last = world.add("c-1", "CounterChanged", json!({"by": 2}));
+    // The same counter in another partition: a sender that used another key.
+    let elsewhere = (partition + 1) % PARTITIONS;
+    let sinks = world.start();
+    world.reaches(last).await;
+    let stray = world.memory.append(EVENTS, elsewhere, 0, event("CounterChanged", "c-1", "x", 1, json!({"by": 100}))).unwrap();
+    world.reaches((elsewhere, stray)).await;
+
+    assert_eq!(world.value("c-1").await["history"], "2,");
+    let letters = world.dead_letters();
+    let errors: Vec<String> = letters.iter().map(|letter| format!("{}: {}", letter["data"]["offset"], letter["data"]["error"].as_str().unwrap())).collect();
+    let expected = ["field `data` is missing", "field `by` is missing", "projection panicked: asked to", "belongs to partition"];
+    assert_eq!(letters.len(), expected.len(), "{errors:?}");
+    for text in expected {
+        assert!(errors.iter().any(|error| error.contains(text)), "{text} in {errors:?}");
+    }
+    for letter in &letters {
+        assert_eq!((&letter["type"], &letter["data"]["topic"]), (&json!("DeadLetter"), &json!(EVENTS)));
+        assert!(letter["data"]["value"].as_str().unwrap().contains("\"type\""), "the record is quoted: {letter}");
+        assert_eq!(letter["id"], letter["correlationid"], "no sender of a command takes it for an outcome");
+    }
+    assert!(world.observer.has("RecordsRefused"));
+    stop(sinks).await;
+}
+
+#[tokio::test]
+async fn progress_waits_until_dead_letters_are_written() {
+    let world = World::new();
+    let sinks = world.start();
+    let ready = world.add("c-1", "CounterCreated", json!({"value": 1}));
+    world.reaches(ready).await;
+    world.log.stuck.set(true);
+    let bad = world.add("c-1", "CounterChanged", json!({}));
+    let good = world.add("c-1", "CounterChanged", json!({"by": 1}));
+    // Another counter's partition is not held up.
+    let other = (0..).map(|n| format!("c-{n}")).find(|id| partition_for(id.as_bytes(), PARTITIONS) != bad.0).unwrap();
+    let elsewhere = world.add(&other, "CounterCreated", json!({"value": 1}));
+    world.reaches(elsewhere).await;
+    assert_eq!(world.store.progress(&view(), bad.0).await.unwrap(), bad.1);
+    world.log.stuck.set(false);
+    world.reaches(good).await;
+    assert_eq!(world.dead_letters().len(), 1);
+    assert_eq!(world.value("c-1").await["history"], "1,");
+    stop(sinks).await;
+}
+
+#[tokio::test]
+async fn log_and_store_may_be_down_and_nothing_is_lost_or_doubled() {
+    let world = World::new();
+    world.store.down.set(true);
+    let sinks = world.start();
+    world.add("c-1", "CounterCreated", json!({"value": 0}));
+    until("the store's failure is told", async || world.observer.has("ViewStalled")).await;
+    world.store.down.set(false);
+    let mut last = world.add("c-1", "CounterChanged", json!({"by": 1}));
+    world.reaches(last).await;
+    for by in 2..=20 {
+        match by % 3 {
+            0 => world.store.down.set(true),
+            1 => world.log.down.set(true),
+            _ => world.store.torn.set(true),
+        }
+        let failures = world.observer.all().iter().filter(|event| event.contains("ViewStalled")).count();
+        last = world.add("c-1", "CounterChanged", json!({"by": by}));
+        until("the failure is noticed", async || world.observer.all().iter().filter(|event| event.contains("ViewStalled")).count() > failures).await;
+        world.store.down.set(false);
+        world.log.down.set(false);
+        world.store.torn.set(false);
+    }
+    world.reaches(last).await;
+    let history: String = (1..=20).map(|by| format!("{by},")).collect();
+    assert_eq!(world.value("c-1").await["history"], history);
+    stop(sinks).await;
+}
+
+#[tokio::test]
+async fn a_view_that_is_ahead_of_its_topic_says_so_and_writes_nothing() {
+    let world = World::new();
+    for partition in 0..PARTITIONS {
+        world.store.apply(&view(), Batch { partition, documents: vec![], next_offset: 100 }).await.unwrap();
+    }
+    world.add("c-1", "CounterCreated", json!({"value": 0}));
+    let sinks = world.start();
+    until("it is told", async || world.observer.has("AheadOfLog")).await;
+    assert!(documents(world.store.as_ref(), &view()).await.is_empty());
+    stop(sinks).await;
+}
+
+#[tokio::test]
+async fn a_topic_that_comes_later_is_followed_from_its_beginning() {
+    let memory = MemoryLog::default();
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn ViewStore> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+    let observer = Arc::new(Recorder::default());
+    let shutdown = CancellationToken::new();
+    let sinks = Sinks::start(Arc::new(memory.clone()), &[system()], store.clone(), observer.clone(), &shutdown);
+    until("the missing topic is told", async || observer.has("NoTopic")).await;
+    topics(&memory);
+    let partition = partition_for(b"c-1", PARTITIONS);
+    memory.append(EVENTS, partition, 0, event("CounterCreated", "c-1", "x", 1, json!({"value": 3}))).unwrap();
+    assert!(store.wait_for(&view(), partition, 0, PATIENCE).await.unwrap());
+    stop((sinks, shutdown)).await;
+}
+
+/// What happens in a random life of a view: (counter, amount) events, with a restart where the last part says so.
+fn lives() -> impl Strategy<Value = Vec<(u8, i8, bool)>> {
+    prop::collection::vec((0..6_u8, any::<i8>(), prop::bool::weighted(0.1)), 1..60)
+}
+
+async fn replays_equally(life: &[(u8, i8, bool)]) -> Result<(), TestCaseError> {
+    let world = World::new();
+    let mut sinks = world.start();
+    let mut last = std::collections::BTreeMap::new();
+    for (counter, by, restarts) in life {
+        let id = format!("c-{counter}");
+        let created = last.contains_key(&id);
+        let (kind, data) = if created { ("CounterChanged", json!({"by": by})) } else { ("CounterCreated", json!({"owner": "ann", "value": by})) };
+        last.insert(id.clone(), world.add(&id, kind, data));
+        if *restarts {
+            // Stopped wherever it is, and progress is lost as by a crash between documents and progress.
+            stop(sinks).await;
+            world.store.torn.set(true);
+            let torn = world.start();
+            until("something failed or there was nothing to write", async || world.observer.has("died") || world.observer.has("ViewAdvanced")).await;
+            stop(torn).await;
+            world.store.torn.set(false);
+            sinks = world.start();
+        }
+    }
+    for position in last.values() {
+        world.reaches(*position).await;
+    }
+    stop(sinks).await;
+    let lived = dump(&world.store.inner, &view()).await;
+
+    // From zero, over what is there already, and once more into an empty store.
+    let log: Arc<dyn Log> = Arc::new(world.memory.clone());
+    let directory = tempfile::tempdir().unwrap();
+    let fresh: Arc<dyn ViewStore> = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+    for clears in [false, true] {
+        let shutdown = CancellationToken::new();
+        if clears {
+            fresh.clear(&view()).await.unwrap();
+        }
+        let replay = Sinks::start(log.clone(), &[system()], fresh.clone(), Arc::new(NoObserver), &shutdown);
+        for (partition, offset) in last.values() {
+            prop_assert!(fresh.wait_for(&view(), *partition, *offset, PATIENCE).await.unwrap());
+        }
+        stop((replay, shutdown)).await;
+        prop_assert_eq!(&dump(&fresh, &view()).await, &lived);
+    }
+    Ok(())
+}
+
+#[test]
+fn replaying_gives_the_same_bytes_whatever_happened_in_between() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut runner = TestRunner::new(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() });
+    runner.run(&lives(), |life| runtime.block_on(replays_equally(&life))).unwrap();
+}
+
+#[tokio::test]
+async fn a_backlog_is_folded_in_batches_and_documents_are_in_order() {
+    let world = World::new();
+    let ids: Vec<String> = (0..50).map(|n| format!("c-{n}")).collect();
+    for id in &ids {
+        world.add(id, "CounterCreated", json!({"value": 0}));
+    }
+    let mut last = vec![(0, 0); 0];
+    for round in 1..=60 {
+        last = ids.iter().map(|id| world.add(id, "CounterChanged", json!({ "by": round }))).collect();
+    }
+    let sinks = world.start();
+    for position in last {
+        world.reaches(position).await;
+    }
+    let history: String = (1..=60).map(|by| format!("{by},")).collect();
+    let found: Vec<Document> = documents(world.store.as_ref(), &view()).await;
+    assert_eq!(found.len(), 50);
+    assert!(found.iter().all(|document| document.value["history"] == history && document.value["value"] == 1_830));
+    let batches = world.observer.all().iter().filter(|event| event.contains("ViewAdvanced")).count();
+    assert!(batches < 100, "{batches} batches for 3,050 records");
+    stop(sinks).await;
+}
