@@ -20,5 +20,13 @@ pub const TRANSACTIONS_UNSENT_MAX: usize = 64;
 pub const TIMERS_FIRED_MAX: usize = 256;
 /// Bytes of a record that a dead letter quotes.
 pub const DEAD_LETTER_QUOTE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one append of a batching producer; a larger record goes alone.
+pub const PRODUCER_BATCH_BYTES_MAX: usize = 512 * 1024;
+/// Records of one append of a batching producer.
+pub const PRODUCER_BATCH_RECORDS_MAX: usize = 4096;
+/// Bytes that wait for one partition in a batching producer; further senders wait.
+pub const PRODUCER_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The unit in which they are counted. A record counts as one unit at least, which bounds their number too.
+pub const PRODUCER_QUEUE_UNIT_BYTES: usize = 512;
 
 const _: () = assert!(RUN_BYTES_MAX + RECORD_BYTES_MAX < JOURNAL_RECORD_BYTES_MAX);

@@ -26,7 +26,7 @@ pub const WRITE_BYTES: usize = 256 * 1024;
 pub const READ_BYTES: usize = 64 * 1024;
 /// Streams that one connection carries in its whole life. The protocol has no message that ends a stream, so what abandoned readers leave behind at the server lives as long as
 /// their connection; this number bounds it.
-pub const STREAMS_PER_CONNECTION_MAX: usize = 16;
+pub const STREAMS_PER_CONNECTION_MAX: usize = 8;
 /// Responses of one stream that wait for its reader. A server sends the next response only after the last one was acknowledged, so more than this is a fault of the server.
 pub const STREAM_RESPONSES_QUEUED_MAX: usize = 4;
 /// Times that one connection may be opened per server for appends.

@@ -2,6 +2,7 @@
 //!
 //! Fluvio is the production adapter ([`crate::fluvio`]); tests and the simulator bring an in-memory one ([`memory`]).
 
+pub mod batching;
 pub mod memory;
 
 use std::sync::Arc;
