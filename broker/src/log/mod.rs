@@ -45,7 +45,7 @@ use self::view::View;
 pub use self::error::{CloseReason, Error};
 pub use self::read::ReadSlice;
 pub use self::retention::Retired;
-pub use self::syncer::Syncer;
+pub use self::syncer::{SyncRound, Syncer};
 
 /// When an append counts as durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -14,6 +14,15 @@ use crate::limits::SYNC_THREADS;
 
 use super::{Durability, Inner};
 
+/// What one thread of the syncer did before it reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncRound {
+    /// Number of logs that it synced, one after the other.
+    pub logs: usize,
+    /// Time that it took.
+    pub elapsed: Duration,
+}
+
 /// Owns the threads that sync all logs of one broker.
 ///
 /// Dropping it syncs what is queued and stops the threads; logs then refuse further appends.
@@ -32,11 +41,11 @@ impl Syncer {
         Self::start_observed(durability, |_| {})
     }
 
-    /// As [`Syncer::start`]; calls `observe` with the time that each sync of a log took, on the thread that did it.
+    /// As [`Syncer::start`]; calls `observe` after every round, on the thread that did it.
     ///
     /// # Panics
     /// When the operating system refuses to start a thread.
-    pub fn start_observed(durability: Durability, observe: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+    pub fn start_observed(durability: Durability, observe: impl Fn(SyncRound) + Send + Sync + 'static) -> Self {
         let queue = Arc::new(Queue::default());
         let observe = Arc::new(observe);
         let threads = match durability {
@@ -87,7 +96,7 @@ struct State {
 }
 
 impl Queue {
-    /// Queues a log for the next free thread; refuses when the syncer has been stopped.
+    /// Queues a log for the next round; refuses when the syncer has been stopped.
     pub(super) fn push(&self, log: Arc<Inner>) -> bool {
         let mut state = self.lock();
         if state.stopping {
@@ -110,12 +119,15 @@ impl Queue {
         self.lock().stopping
     }
 
-    /// Waits for a log to sync; `None` once the syncer has been stopped and everything is synced.
-    fn next(&self) -> Option<Arc<Inner>> {
+    /// Waits for logs to sync and takes a fair share of them; `None` once the syncer has been stopped and everything
+    /// is synced.
+    fn next_round(&self) -> Option<Vec<Arc<Inner>>> {
         let state = self.lock();
         let idle = |state: &mut State| state.logs.is_empty() && !state.stopping;
         let mut state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
-        state.logs.pop_front()
+        let share = state.logs.len().div_ceil(SYNC_THREADS);
+        let logs: Vec<_> = state.logs.drain(..share).collect();
+        if logs.is_empty() { None } else { Some(logs) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -129,13 +141,15 @@ impl fmt::Debug for Queue {
     }
 }
 
-fn run(queue: &Queue, observe: &impl Fn(Duration)) {
-    while let Some(log) = queue.next() {
+fn run(queue: &Queue, observe: &impl Fn(SyncRound)) {
+    while let Some(logs) = queue.next_round() {
         let started = Instant::now();
-        let again = log.sync_queued();
-        observe(started.elapsed());
-        if again {
-            queue.push_again(log);
+        let round = logs.len();
+        for log in logs {
+            if log.sync_queued() {
+                queue.push_again(log);
+            }
         }
+        observe(SyncRound { logs: round, elapsed: started.elapsed() });
     }
 }
