@@ -34,11 +34,7 @@ pub struct BatchLimits {
 
 impl Default for BatchLimits {
     fn default() -> Self {
-        Self {
-            batch_bytes_max: limits::BATCH_BYTES_MAX,
-            decompressed_bytes_max: limits::BATCH_DECOMPRESSED_BYTES_MAX,
-            records_max: limits::BATCH_RECORDS_MAX,
-        }
+        Self { batch_bytes_max: limits::BATCH_BYTES_MAX, decompressed_bytes_max: limits::BATCH_DECOMPRESSED_BYTES_MAX, records_max: limits::BATCH_RECORDS_MAX }
     }
 }
 

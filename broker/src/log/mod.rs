@@ -75,12 +75,7 @@ impl Default for LogOptions {
     /// Fluvio's own defaults: segments of 1 GiB, partitions of 100 GiB, seven days.
     fn default() -> Self {
         const GIB: u64 = 1024 * 1024 * 1024;
-        Self {
-            segment_bytes_max: GIB,
-            partition_bytes_max: 100 * GIB,
-            retention: Duration::from_secs(7 * 24 * 60 * 60),
-            durability: Durability::Fsync,
-        }
+        Self { segment_bytes_max: GIB, partition_bytes_max: 100 * GIB, retention: Duration::from_secs(7 * 24 * 60 * 60), durability: Durability::Fsync }
     }
 }
 
@@ -142,8 +137,7 @@ impl PartitionLog {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "the syncer was started for another durability");
             return Err(Error::file("open", dir)(source));
         }
-        let segment_bytes_max =
-            options.segment_bytes_max.clamp(limits::SEGMENT_BYTES_FLOOR, limits::SEGMENT_BYTES_CEILING);
+        let segment_bytes_max = options.segment_bytes_max.clamp(limits::SEGMENT_BYTES_FLOOR, limits::SEGMENT_BYTES_CEILING);
         let opened = open::open(dir, &disk)?;
         let end_offset = opened.view.visible.offset;
         let inner = Arc::new(Inner {
