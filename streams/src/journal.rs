@@ -165,7 +165,16 @@ mod tests {
 
     fn transaction(owner: &str, epoch: u64, sequence: u64) -> JournalRecord {
         let changes = vec![(b"ua\0b".to_vec(), Some(vec![0, 255])), (b"x".to_vec(), None)];
-        JournalRecord::Transaction(Transaction { owner: owner.to_owned(), epoch, sequence, time_ms: 7, sent: 0, causes: vec!["c/0/1".to_owned()], changes, effects: Vec::new() })
+        JournalRecord::Transaction(Transaction {
+            owner: owner.to_owned(),
+            epoch,
+            sequence,
+            time_ms: 7,
+            sent: 0,
+            causes: vec!["c/0/1".to_owned()],
+            changes,
+            effects: Vec::new(),
+        })
     }
 
     #[test]

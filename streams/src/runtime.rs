@@ -64,7 +64,9 @@ pub enum StartError {
     #[error("log cannot be used")]
     Log(#[from] LogError),
     /// Topics that a processor reads together have different numbers of partitions.
-    #[error("processor `{processor}` reads topics that are not co-partitioned: `{first}` has {first_partitions} partitions, `{second}` has {second_partitions}")]
+    #[error(
+        "processor `{processor}` reads topics that are not co-partitioned: `{first}` has {first_partitions} partitions, `{second}` has {second_partitions}"
+    )]
     NotCopartitioned {
         /// Processor.
         processor: String,

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
+use super::Runner;
 use super::calls::Calls;
 use super::sender::{self, Sent};
 use super::source::{self, SourceMessage};
-use super::Runner;
 use crate::limits::{RUN_INPUTS_MAX, SOURCE_BATCHES_QUEUED_MAX};
 use crate::log::{Fetched, LogError, Writer};
 use crate::record::NewRecord;
@@ -78,11 +78,24 @@ pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
     }
     // A queue per task rather than per source keeps memory bounded by the number of tasks.
     let (source_sender, sources) = mpsc::channel(SOURCE_BATCHES_QUEUED_MAX);
-    let pumps = join_all((0..runner.spec.sources.len()).map(|index| source::pump(runner, log.clone(), index, task.source_offset(index), source_sender.clone())));
+    let pumps =
+        join_all((0..runner.spec.sources.len()).map(|index| source::pump(runner, log.clone(), index, task.source_offset(index), source_sender.clone())));
     drop(source_sender);
     let (sent_sender, sent) = mpsc::unbounded_channel();
     let (target_sender, targets) = mpsc::unbounded_channel();
-    let running = Running { runner, task, journal, sources, sent, targets: BTreeMap::new(), new_targets: target_sender, calls: Calls::default(), work: VecDeque::new(), ages: BTreeMap::new(), last_report: Instant::now() };
+    let running = Running {
+        runner,
+        task,
+        journal,
+        sources,
+        sent,
+        targets: BTreeMap::new(),
+        new_targets: target_sender,
+        calls: Calls::default(),
+        work: VecDeque::new(),
+        ages: BTreeMap::new(),
+        last_report: Instant::now(),
+    };
     tokio::select! {
         result = running.run(committed) => result,
         // These two never end while the loop runs; they are here so that they end with it.

@@ -45,7 +45,8 @@ impl Run {
 
 fn draft_bytes(draft: &Draft) -> usize {
     let changes: usize = draft.changes.iter().map(|(key, value)| 8 + key.len() + value.as_ref().map_or(0, Vec::len)).sum();
-    let effects = draft.effects.iter().map(|effect| 64 + effect.topic.len() + effect.event.data.len() + 2 * effect.event.correlation.len() + effect.event.subject.len());
+    let effects =
+        draft.effects.iter().map(|effect| 64 + effect.topic.len() + effect.event.data.len() + 2 * effect.event.correlation.len() + effect.event.subject.len());
     changes + effects.sum::<usize>()
 }
 
@@ -243,7 +244,8 @@ impl Task {
             }
             return Ok(None);
         }
-        let value = rmp_serde::to_vec(&(provenance.epoch, provenance.sequence, provenance.index)).unwrap_or_else(|error| panic!("three numbers serialize: {error}"));
+        let value =
+            rmp_serde::to_vec(&(provenance.epoch, provenance.sequence, provenance.index)).unwrap_or_else(|error| panic!("three numbers serialize: {error}"));
         Ok(Some(Some((key, Some(value)))))
     }
 
