@@ -113,7 +113,7 @@ fn closed_counts_the_last_calls() {
     let minimum_large = BreakerConfig { minimum_number_of_calls: 100, ..self::four() };
     run("a minimum above the window means the window", &minimum_large, "f f f =closed f =open");
     let third = BreakerConfig { failure_rate_threshold: 33.4, window_size: 3, minimum_number_of_calls: 3, ..self::four() };
-    run("a third is below 33.4 %", &third, "s s f =closed s f =closed f =open");
+    run("a third is below 33.4 %", &third, "s s f =closed s =closed f =open");
     let defaults = BreakerConfig::default();
     run("the defaults need 100 calls and half of them", &defaults, "f*49 s*50 =closed s =closed #100/49/0");
     run("50 of 100 open it for a minute", &defaults, "f*49 s*50 =closed f =open @60000 ! @60001 ?*10 ! =half-open");
@@ -173,7 +173,7 @@ fn half_open_tries() {
     let patient = BreakerConfig { max_wait_duration_in_half_open_ms: 500, ..self::four() };
     run("unanswered, it opens after its longest wait", &patient, &format!("{half_open} ? @2499 tick =half-open @2500 tick =open ~half-open-open@2500"));
     run("as of the time when that was due", &patient, &format!("{half_open} ? @3500 ! @3501 ? =half-open ~open-half-open@3501"));
-    let lenient = BreakerConfig { after_half_open_wait: AfterHalfOpenWait::Closed, ..patient.clone() };
+    let lenient = BreakerConfig { after_half_open_wait: AfterHalfOpenWait::Closed, ..patient };
     run("or closes, if told so", &lenient, &format!("{half_open} ? @2500 ? =closed ~half-open-closed@2500"));
     let cycling = BreakerConfig { automatic_half_open: true, ..patient };
     run("an automatic one goes round by itself", &cycling, "f*4 @1000 tick =half-open @1500 tick =open @2500 tick =half-open @3000 tick =open");

@@ -93,7 +93,7 @@ pub enum Verdict {
 /// Asks a partner. Stateless itself: everything it remembers is in the stores of the task.
 ///
 /// Of one key, at most one attempt is ever `Accepted`; every other acceptance is `Unwanted` once, so whoever undoes those keeps the books straight. `Accepted`, `Declined` and `GaveUp`
-/// are final, and nothing but `Unwanted` follows them.
+/// are final, and nothing but `Unwanted` follows them. Giving up is an act: until the timer has fired, an acceptance still counts, however late it is read.
 #[derive(Debug, Clone)]
 pub struct Guard {
     config: GuardConfig,

@@ -181,7 +181,8 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
     fn retry(&mut self) -> Result<Option<(String, Verdict)>, StateError> {
         let Some((from_ms, key)) = self.head()? else { return Ok(None) };
         let Some(mut record) = self.load(&key)? else { return Ok(None) };
-        if self.now_ms < from_ms.max(self.partner.retry_from_ms) || !self.acquire()? {
+        // The timer keeps the pace, but it may have been set for a key that has left the queue.
+        if self.now_ms < from_ms || !self.acquire()? {
             return Ok(None);
         }
         self.partner.retry_from_ms = self.now_ms + (1_000 / i64::from(self.guard.config.retries_per_second)).max(1);
@@ -322,8 +323,7 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
 
     fn report(&mut self, duration_ms: i64, failed: bool) -> Result<(), StateError> {
         let (breaker, config) = (&mut self.partner.breaker, &self.guard.config.breaker);
-        let transitions =
-            if failed { breaker.on_failure(self.now_ms, duration_ms, config) } else { breaker.on_success(self.now_ms, duration_ms, config) };
+        let transitions = if failed { breaker.on_failure(self.now_ms, duration_ms, config) } else { breaker.on_success(self.now_ms, duration_ms, config) };
         self.announce(&transitions)
     }
 

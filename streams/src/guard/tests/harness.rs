@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::super::names::{self, ONLY, attempt_id, parse_place};
+use super::super::names::{ONLY, attempt_id, parse_place};
 use super::super::record::{Partner, Record, Status};
-use super::super::*;
+use super::*;
+use crate::breaker::BreakerConfig;
 use crate::processor::{Effect, StateReader};
 use crate::state::keys;
 
@@ -58,8 +59,6 @@ pub(super) fn config() -> GuardConfig {
         ..GuardConfig::new("payment", "requests", "PaymentRequested", "PaymentVoidRequested")
     }
 }
-
-use crate::breaker::BreakerConfig;
 
 impl World {
     pub(super) fn new(config: GuardConfig) -> Self {
@@ -157,10 +156,6 @@ impl World {
         sent.map(|effect| data(effect)["correlationId"].as_str().unwrap().to_owned()).collect()
     }
 
-    pub(super) fn verdicts(&self, key: &str) -> Vec<&Verdict> {
-        self.said.iter().filter(|said| said.key == key && said.verdict != Verdict::Nothing).map(|said| &said.verdict).collect()
-    }
-
     pub(super) fn timers(&self) -> Vec<Timer> {
         let (from, to) = keys::family(b't');
         self.entries.0.range(from..to).map(|(_, value)| serde_json::from_slice(value).unwrap()).collect()
@@ -192,7 +187,8 @@ impl World {
     /// Checks everything that must hold between two steps.
     fn check(&self) {
         let (records, partner, names) = (self.records(), self.partner(), &self.guard.names);
-        let queue: BTreeSet<(i64, String)> = self.entries_of(&names.queue).iter().map(|(place, _)| parse_place(place).unwrap()).map(|(at, key)| (at, key.to_owned())).collect();
+        let queue: BTreeSet<(i64, String)> =
+            self.entries_of(&names.queue).iter().map(|(place, _)| parse_place(place).unwrap()).map(|(at, key)| (at, key.to_owned())).collect();
         let mut expected_queue = BTreeSet::new();
         let mut expected_timers = BTreeSet::new();
         let mut open = 0;
@@ -214,10 +210,10 @@ impl World {
             }
         }
         if !queue.is_empty() {
-            expected_timers.insert((names.retry_timer.clone(), names::ONLY.to_owned()));
+            expected_timers.insert((names.retry_timer.clone(), ONLY.to_owned()));
         }
         if partner.breaker.wakes_at(&self.guard.config.breaker).is_some() {
-            expected_timers.insert((names.breaker_timer.clone(), names::ONLY.to_owned()));
+            expected_timers.insert((names.breaker_timer.clone(), ONLY.to_owned()));
         }
         assert_eq!(queue, expected_queue);
         let timers: Vec<(String, String)> = self.timers().into_iter().map(|timer| (timer.name, timer.key)).collect();
