@@ -69,6 +69,9 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// The broker was stopped meanwhile.
+    #[error("the broker is stopping")]
+    Stopping,
     /// A partition's log cannot be opened.
     #[error("cannot open log of partition {partition} of topic {topic:?}")]
     Log {

@@ -18,7 +18,7 @@
 //! | `catalogue.rs`, `metadata.rs` | which topics and SmartModules exist, in memory and on disk |
 //! | `offset_store.rs` | the durable positions of managed consumers |
 //! | `smartmodule/` | runs SmartModules away from the async threads, with true offsets on their output |
-//! | `log/`, [`batch`] | the segment log and the scanner for untrusted batches |
+//! | `log/`, [`batch`], `encode.rs` | the segment log, the scanner for untrusted batches, batches of our own making |
 //! | [`limits`] | every bound in one place |
 
 pub mod batch;
@@ -29,6 +29,7 @@ mod broker;
 mod catalogue;
 mod control;
 mod data;
+mod encode;
 mod error;
 mod metadata;
 mod offset_store;

@@ -58,11 +58,7 @@ pub(crate) struct ReadTimeouts {
 ///
 /// `length_max` gives the largest frame for an api key, or `None` for an unknown key; it is asked before any
 /// memory is set aside for the frame.
-pub(crate) async fn read_request<R>(
-    reader: &mut R,
-    timeouts: ReadTimeouts,
-    length_max: impl Fn(u16) -> Option<usize>,
-) -> Result<Option<Request>, ReadError>
+pub(crate) async fn read_request<R>(reader: &mut R, timeouts: ReadTimeouts, length_max: impl Fn(u16) -> Option<usize>) -> Result<Option<Request>, ReadError>
 where
     R: AsyncRead + Unpin,
 {

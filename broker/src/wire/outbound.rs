@@ -86,12 +86,7 @@ fn units(bytes: usize) -> u32 {
 
 /// Writes responses until every [`Outbound`] is dropped or the client stops reading for `stall_timeout`.
 /// Responses that are queued together leave in one system call; `sent` is told the size of each such write.
-pub(crate) async fn write_responses<W>(
-    mut outgoing: Outgoing,
-    mut writer: W,
-    stall_timeout: Duration,
-    sent: impl Fn(usize),
-) -> io::Result<()>
+pub(crate) async fn write_responses<W>(mut outgoing: Outgoing, mut writer: W, stall_timeout: Duration, sent: impl Fn(usize)) -> io::Result<()>
 where
     W: AsyncWrite + Unpin,
 {
@@ -119,9 +114,8 @@ where
             return Ok(());
         }
         let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let mut written = timeout(stall_timeout, writer.write_vectored(&slices))
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client does not read"))??;
+        let mut written =
+            timeout(stall_timeout, writer.write_vectored(&slices)).await.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client does not read"))??;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }

@@ -1,0 +1,179 @@
+//! Starting and stopping.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use fluvio_controlplane_metadata::spu::IngressPort;
+use tokio::{
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval, timeout, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    DataDir, Error, Event, Observer, Options, Plane,
+    catalogue::{Catalogue, DiskOptions},
+    control::{Control, ControlService},
+    data::{Data, DataService},
+    limits::STOP_TIMEOUT,
+    log::{SyncRound, Syncer},
+    offset_store::OffsetStore,
+    smartmodule::SmartModules,
+    wire::{Listener, Server},
+};
+
+/// A running broker. Dropping it stops it without waiting; [`Broker::stop`] waits.
+pub struct Broker {
+    sc_addr: SocketAddr,
+    spu_addr: SocketAddr,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    /// Cancelled when the data directory has been let go.
+    released: CancellationToken,
+}
+
+impl Broker {
+    /// Starts a broker on the current Tokio runtime. Both addresses are bound before anything else is done; when
+    /// this returns, clients are served.
+    ///
+    /// # Errors
+    /// When an address is in use, or the data directory cannot be used, is in use, damaged or of another version.
+    ///
+    /// # Panics
+    /// When called outside of a Tokio runtime.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let control_listener = Listener::bind(Plane::Control, options.sc_addr)?;
+        let data_listener = Listener::bind(Plane::Data, options.spu_addr)?;
+        let (sc_addr, spu_addr) = (control_listener.address(), data_listener.address());
+        let spu_endpoint = endpoint(options.advertised_spu.as_deref(), spu_addr)?;
+
+        let released = CancellationToken::new();
+        let observer = Arc::clone(&options.observer);
+        let limits = Arc::new(options.limits.clone());
+        let (opening, guard) = (Arc::clone(&limits), released.clone().drop_guard());
+        let opened = spawn_blocking(move || open(&options, opening, guard)).await;
+        let (catalogue, offsets) = opened.unwrap_or(Err(Error::Stopping))?;
+
+        let smartmodules = Arc::new(SmartModules::new(Arc::clone(&catalogue), Arc::clone(&limits), Arc::clone(&observer)));
+        let control = Arc::new(Control { catalogue: Arc::clone(&catalogue), limits: Arc::clone(&limits), spu_endpoint });
+        let data = Arc::new(Data { catalogue: Arc::clone(&catalogue), offsets, smartmodules, limits: Arc::clone(&limits), observer: Arc::clone(&observer) });
+
+        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let server = |plane| Server { plane, limits: Arc::clone(&limits), observer: Arc::clone(&observer), stopping: stopping.clone(), tasks: tasks.clone() };
+        let serve_control = move |connection| ControlService::new(Arc::clone(&control), connection);
+        tasks.spawn(server(Plane::Control).accept(control_listener, serve_control));
+        let serve_data = move |connection| DataService::new(Arc::clone(&data), connection);
+        tasks.spawn(server(Plane::Data).accept(data_listener, serve_data));
+        let enforcing = enforce_retention(catalogue, observer, limits.retention_interval);
+        let until = stopping.clone();
+        tasks.spawn(async move { until.run_until_cancelled(enforcing).await });
+        tracing::info!(%sc_addr, %spu_addr, "broker started");
+        Ok(Self { sc_addr, spu_addr, stopping, tasks, released })
+    }
+
+    /// Returns the address of the control plane, the one that clients are configured with.
+    pub fn sc_addr(&self) -> SocketAddr {
+        self.sc_addr
+    }
+
+    /// Returns the address of the data plane.
+    pub fn spu_addr(&self) -> SocketAddr {
+        self.spu_addr
+    }
+
+    /// Stops the broker: closes all connections, makes everything durable and lets go of the data directory, so
+    /// that another broker may use it. Returns within about half a second even if something hangs.
+    pub async fn stop(self) {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        self.stopping.cancel();
+        self.tasks.close();
+        if timeout(STOP_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        if timeout_at(deadline.into(), self.released.cancelled()).await.is_err() {
+            tracing::warn!("the data directory is still in use");
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Broker").field("sc_addr", &self.sc_addr).field("spu_addr", &self.spu_addr).finish_non_exhaustive()
+    }
+}
+
+fn open(options: &Options, limits: Arc<crate::Limits>, released: tokio_util::sync::DropGuard) -> Result<(Arc<Catalogue>, OffsetStore), Error> {
+    let (dir, ephemeral) = match &options.data_dir {
+        DataDir::Path(dir) => (dir.clone(), None),
+        DataDir::Ephemeral => {
+            let ephemeral = tempfile::Builder::new().prefix("orderflow-broker-").tempdir();
+            let ephemeral = ephemeral.map_err(Error::file("create a directory in", std::env::temp_dir()))?;
+            (ephemeral.path().to_owned(), Some(ephemeral))
+        }
+    };
+    let observer = Arc::clone(&options.observer);
+    let observe = move |round: SyncRound| {
+        observer.observe(Event::Synced { partitions: round.logs as u64, latency: round.elapsed });
+    };
+    let syncer = Syncer::start_observed(options.durability, observe);
+    let offsets_path = dir.join("consumer-offsets");
+    let consumer_offsets_max = limits.consumer_offsets_max;
+    let disk = DiskOptions { dir, durability: options.durability, syncer, ephemeral, released };
+    let catalogue = Catalogue::open(disk, limits)?;
+    let offsets = OffsetStore::open(offsets_path, options.durability, consumer_offsets_max)?;
+    Ok((Arc::new(catalogue), offsets))
+}
+
+/// Where clients are told to find the data plane.
+fn endpoint(advertised: Option<&str>, bound: SocketAddr) -> Result<IngressPort, Error> {
+    let Some(advertised) = advertised else {
+        let host = match bound.ip() {
+            // "Any address" is not one that a client can connect to.
+            ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        return Ok(IngressPort::from_port_host(bound.port(), host));
+    };
+    let invalid = || Error::AdvertisedAddress { address: advertised.to_owned() };
+    let (host, port) = match advertised.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().map_err(|_| invalid())?),
+        _ => (advertised, bound.port()),
+    };
+    if host.is_empty() || host.contains(|letter: char| letter.is_whitespace() || letter == '/') {
+        return Err(invalid());
+    }
+    Ok(IngressPort::from_port_host(port, host.to_owned()))
+}
+
+/// Removes what is too old or too much, round after round.
+async fn enforce_retention(catalogue: Arc<Catalogue>, observer: Arc<dyn Observer>, every: std::time::Duration) {
+    let mut rounds = interval(every);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        let (catalogue, observer) = (Arc::clone(&catalogue), Arc::clone(&observer));
+        let round = spawn_blocking(move || {
+            for partition in catalogue.topics().iter().flat_map(|topic| &topic.partitions) {
+                let (topic, index, log) = (&partition.topic, partition.index, &partition.log);
+                if let Err(error) = log.enforce_retention(SystemTime::now()) {
+                    tracing::warn!(topic, partition = index, %error, "cannot enforce retention");
+                }
+                observer.observe(Event::LogSize { topic, partition: index, bytes: log.size_bytes() });
+            }
+        });
+        if let Err(error) = round.await {
+            tracing::error!(%error, "a round of retention failed");
+        }
+    }
+}

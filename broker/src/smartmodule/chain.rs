@@ -1,0 +1,101 @@
+//! Building a chain: finding its modules, unpacking them, handing them to the engine.
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use fluvio_protocol::{ByteBuf, Version, link::ErrorCode};
+use fluvio_sc_schema::smartmodule::SmartModulePackageKey;
+use fluvio_smartengine::{EngineError, SmartEngine, SmartModuleChainBuilder, SmartModuleChainInstance, SmartModuleConfig, SmartModuleInitialData};
+use fluvio_smartmodule::dataplane::smartmodule::SmartModuleExtraParams;
+use fluvio_spu_schema::server::smartmodule::{SmartModuleContextData, SmartModuleInvocation, SmartModuleInvocationWasm, SmartModuleKind};
+
+use super::exports;
+use crate::{Limits, catalogue::Catalogue};
+
+/// One module of a chain, not yet unpacked.
+pub(super) struct Source {
+    name: String,
+    gzipped: ByteBuf,
+    initial_data: SmartModuleInitialData,
+    params: SmartModuleExtraParams,
+}
+
+impl Source {
+    /// Finds the code of a module, which comes with the request or is stored under a name.
+    pub(super) fn resolve(invocation: SmartModuleInvocation, catalogue: &Catalogue) -> Result<Self, ErrorCode> {
+        let initial_data = match invocation.kind {
+            SmartModuleKind::Aggregate { accumulator } | SmartModuleKind::Generic(SmartModuleContextData::Aggregate { accumulator }) => {
+                SmartModuleInitialData::with_aggregate(accumulator)
+            }
+            _ => SmartModuleInitialData::default(),
+        };
+        let (name, gzipped) = match invocation.wasm {
+            SmartModuleInvocationWasm::AdHoc(gzipped) => (invocation.name.unwrap_or_else(|| "ad-hoc".to_owned()), ByteBuf::from(gzipped)),
+            SmartModuleInvocationWasm::Predefined(name) => {
+                let stored = SmartModulePackageKey::from_qualified_name(&name).ok().and_then(|key| catalogue.smartmodule(&key.store_id()));
+                match stored {
+                    Some(smartmodule) => (name, smartmodule.spec.wasm.payload.clone()),
+                    None => return Err(ErrorCode::SmartModuleNotFound { name }),
+                }
+            }
+        };
+        Ok(Self { name, gzipped, initial_data, params: invocation.params })
+    }
+
+    fn unpack(&self, bytes_max: usize) -> Result<Vec<u8>, ErrorCode> {
+        let invalid = |error: String| ErrorCode::SmartModuleInvalid { error, name: Some(self.name.clone()) };
+        let mut wasm = Vec::new();
+        let mut decoder = GzDecoder::new(&self.gzipped[..]).take(bytes_max as u64 + 1);
+        decoder.read_to_end(&mut wasm).map_err(|error| invalid(error.to_string()))?;
+        if wasm.len() > bytes_max {
+            return Err(invalid(format!("it is larger than {bytes_max} bytes")));
+        }
+        Ok(wasm)
+    }
+}
+
+/// A chain ready to process records.
+pub(super) struct Loaded {
+    pub(super) instance: SmartModuleChainInstance,
+    /// Whether one record may become several, which then have lost their place; such a chain is given its
+    /// records one by one.
+    pub(super) multiplies: bool,
+}
+
+impl Loaded {
+    pub(super) fn build(engine: &SmartEngine, sources: Vec<Source>, version: Version, limits: &Limits) -> Result<Self, ErrorCode> {
+        let mut builder = SmartModuleChainBuilder::default();
+        builder.set_store_memory_limit(limits.smartmodule_memory_bytes_max);
+        let mut multiplies = false;
+        for source in sources {
+            let wasm = source.unpack(limits.smartmodule_wasm_bytes_max)?;
+            multiplies |= exports::is_array_map(&wasm);
+            let lookback = source.params.lookback().map(Into::into);
+            let config = SmartModuleConfig::builder()
+                .smartmodule_names(vec![source.name.clone()])
+                .params(source.params)
+                .version(version)
+                .lookback(lookback)
+                .initial_data(source.initial_data)
+                .build()
+                .map_err(|error| ErrorCode::SmartModuleInvalid { error: error.to_string(), name: Some(source.name) })?;
+            builder.add_smart_module(config, wasm);
+        }
+        let instance = builder.initialize(engine).map_err(|error| {
+            let limit = memory_limit(error.downcast_ref());
+            limit.unwrap_or_else(|| ErrorCode::SmartModuleChainInitError(error.to_string()))
+        })?;
+        Ok(Self { instance, multiplies })
+    }
+}
+
+/// The protocol's own code for a module that wants more memory than it may have.
+pub(super) fn memory_limit(error: Option<&EngineError>) -> Option<ErrorCode> {
+    match error {
+        Some(EngineError::StoreMemoryExceeded { requested, max, .. }) => {
+            let (requested, max) = (*requested as u64, *max as u64);
+            Some(ErrorCode::SmartModuleMemoryLimitExceeded { requested, max })
+        }
+        _ => None,
+    }
+}
