@@ -56,7 +56,9 @@ impl Appender {
         let (reply, answer) = oneshot::channel();
         let record = NewRecord { key: Some(Bytes::copy_from_slice(key.as_bytes())), value: value.into() };
         self.queues[partition as usize].try_send(Pending { record, reply }).map_err(|_| AppendError::Full)?;
-        answer.await.unwrap_or_else(|_| Err(AppendError::Doubtful(LogError::Refused { action: "append".to_owned(), detail: "the server is stopping".to_owned() })))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(AppendError::Doubtful(LogError::Refused { action: "append".to_owned(), detail: "the server is stopping".to_owned() })))
     }
 }
 

@@ -14,6 +14,15 @@ use crate::view::View;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// A sink begins to follow a partition, at the start or after a failure.
+    ViewStarted {
+        /// View.
+        view: &'a View,
+        /// Partition of its topic.
+        partition: u32,
+        /// Records that are to be read: the view's lag.
+        behind: i64,
+    },
     /// A sink has written a batch.
     ViewAdvanced {
         /// View.

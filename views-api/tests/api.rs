@@ -98,7 +98,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         Sinks::start(log.clone(), &[system()], store.clone(), observer.clone(), &shutdown);
         let port: Arc<dyn fluvio_streams::log::Log> = log.clone();
-        let state = ApiState::new(&port, vec![system()], store.clone(), observer.clone(), options, vec![], shutdown.clone());
+        let state = ApiState::new(port, vec![system()], store.clone(), observer.clone(), options, vec![], shutdown.clone());
         let router = router(&state).unwrap();
         Self { router, memory, log, store, observer, _stop: shutdown.clone().drop_guard(), shutdown, _directory: directory }
     }

@@ -138,7 +138,15 @@ async fn lists_are_newest_first_and_pages_cover_them_once(store: Arc<dyn ViewSto
 async fn filters_are_equalities_of_text(store: Arc<dyn ViewStore>) {
     let view = view();
     let long = "x".repeat(3_000);
-    let values = [json!({"owner": "a"}), json!({"owner": "ab", "status": true}), json!({"owner": "a", "status": 7}), json!({"owner": ["a"]}), json!({"owner": null}), json!({"owner": format!("{long}1")}), json!({"owner": format!("{long}2")})];
+    let values = [
+        json!({"owner": "a"}),
+        json!({"owner": "ab", "status": true}),
+        json!({"owner": "a", "status": 7}),
+        json!({"owner": ["a"]}),
+        json!({"owner": null}),
+        json!({"owner": format!("{long}1")}),
+        json!({"owner": format!("{long}2")}),
+    ];
     let all = values.into_iter().enumerate().map(|(n, value)| document(&format!("o-{n}"), n as i64, value)).collect();
     store.apply(&view, batch(all, 10)).await.unwrap();
     let find = async |filters: &[(&str, &str)]| {
@@ -186,7 +194,12 @@ async fn readers_wait_for_a_position(store: Arc<dyn ViewStore>) {
 }
 
 async fn views_are_apart(store: Arc<dyn ViewStore>) {
-    let views = [view(), View { collection: "order".into(), ..view() }, View { system: "shop2".into(), ..view() }, View { system: "s".into(), collection: "hop.orders".into(), ..view() }];
+    let views = [
+        view(),
+        View { collection: "order".into(), ..view() },
+        View { system: "shop2".into(), ..view() },
+        View { system: "s".into(), collection: "hop.orders".into(), ..view() },
+    ];
     for (n, view) in views.iter().enumerate() {
         store.prepare(view).await.unwrap();
         store.apply(view, batch(vec![document("o-1", 1, json!({ "owner": "a", "n": n }))], n as i64 + 1)).await.unwrap();
@@ -217,7 +230,8 @@ async fn a_cleared_view_is_as_new(store: Arc<dyn ViewStore>) {
 async fn new_indexes_cover_old_documents(store: Arc<dyn ViewStore>) {
     let old = View { indexes: vec!["owner".into()], ..view() };
     store.prepare(&old).await.unwrap();
-    let all: Vec<Document> = (0..1_500).map(|n| document(&format!("o-{n}"), n, json!({"owner": "a", "status": if n % 500 == 0 { "Placed" } else { "Delivered" }}))).collect();
+    let all: Vec<Document> =
+        (0..1_500).map(|n| document(&format!("o-{n}"), n, json!({"owner": "a", "status": if n % 500 == 0 { "Placed" } else { "Delivered" }}))).collect();
     store.apply(&old, batch(all, 1_500)).await.unwrap();
     let new = View { indexes: vec!["status".into()], ..view() };
     for _ in 0..2 {

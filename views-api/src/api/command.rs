@@ -66,7 +66,9 @@ fn not_appended(error: &AppendError, command: &Command) -> Problem {
         AppendError::NotSent(source) => Problem::new(UNAVAILABLE, format!("the command was not taken: {source}")),
         AppendError::Doubtful(source) => {
             let id = &command.command_id;
-            let detail = format!("it is not known whether the command was taken ({source}): send it again with `Idempotency-Key: {id}`, it will have the effect of once");
+            let detail = format!(
+                "it is not known whether the command was taken ({source}): send it again with `Idempotency-Key: {id}`, it will have the effect of once"
+            );
             Problem::new(UNAVAILABLE, detail).with("commandId", id.as_str())
         }
     }

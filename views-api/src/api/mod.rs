@@ -95,7 +95,7 @@ impl ApiState {
     /// Connects to the topics of the systems in the background: until that has happened, commands get 503. Once `shutdown` is cancelled, requests that wait for an outcome are answered at
     /// once. Must be called within a tokio runtime.
     pub fn new(
-        log: &Arc<dyn Log>,
+        log: Arc<dyn Log>,
         systems: Vec<System>,
         store: Arc<dyn ViewStore>,
         observer: Arc<dyn Observer>,
@@ -103,7 +103,7 @@ impl ApiState {
         checks: Vec<Arc<dyn ReadyCheck>>,
         shutdown: CancellationToken,
     ) -> Self {
-        let gateways = systems.into_iter().map(|system| Gateway::start(system, Arc::clone(log), Arc::clone(&observer), &shutdown)).collect();
+        let gateways = systems.into_iter().map(|system| Gateway::start(system, Arc::clone(&log), Arc::clone(&observer), &shutdown)).collect();
         let commands_in_flight = Semaphore::new(options.commands_in_flight_max);
         let reads_in_flight = Semaphore::new(options.reads_in_flight_max);
         Self(Arc::new(Shared { gateways, store, observer, options, checks, commands_in_flight, reads_in_flight, shutdown }))

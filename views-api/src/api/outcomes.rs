@@ -37,7 +37,7 @@ struct State {
 
 /// The waiting requests of a system, by correlation id.
 pub(super) struct Waiters {
-    outcome: fn(command: &str, event: &str, data: &Value) -> Option<(Outcome, Option<String>)>,
+    system: System,
     /// Dead letters are about a record, not about an aggregate: their subject is its position.
     dead_letter_topics: Vec<String>,
     state: Mutex<State>,
@@ -54,7 +54,7 @@ pub(super) struct Registration {
 impl Waiters {
     pub(super) fn of(system: &System) -> Self {
         let dead_letter_topics = system.topology.processors.iter().map(|processor| processor.dead_letters.clone()).collect();
-        Self { outcome: system.outcome, dead_letter_topics, state: Mutex::default() }
+        Self { system: system.clone(), dead_letter_topics, state: Mutex::default() }
     }
 
     /// Begins to wait. Must come before the command is sent: its outcome may be there before the acknowledgement.
@@ -88,10 +88,12 @@ impl Waiters {
         let Some(waiters) = state.by_correlation.get_mut(&event.correlation) else { return };
         let Ok(data) = serde_json::from_str::<Value>(&event.data) else { return };
         // Two senders may use one command id for two aggregates.
-        let names_other = |waiter: &Waiter| event.subject.as_ref().is_some_and(|subject| *subject != waiter.subject) && !self.dead_letter_topics.contains(&event.position.topic);
+        let names_other = |waiter: &Waiter| {
+            event.subject.as_ref().is_some_and(|subject| *subject != waiter.subject) && !self.dead_letter_topics.contains(&event.position.topic)
+        };
         let mut waiting = Vec::new();
         for waiter in waiters.drain(..) {
-            let outcome = if names_other(&waiter) { None } else { (self.outcome)(waiter.command, &event.kind, &data) };
+            let outcome = if names_other(&waiter) { None } else { (self.system.outcome)(waiter.command, &event.kind, &data) };
             match outcome {
                 Some((outcome, reason)) => {
                     let detail = ["detail", "error"].iter().find_map(|name| data.get(name)?.as_str()).map(str::to_owned);

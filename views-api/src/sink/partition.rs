@@ -52,7 +52,9 @@ async fn start(sink: &Sink, partition: u32) -> Result<i64, SinkError> {
     if taken < held.start {
         sink.observer.observe(Event::RecordsMissed { view: &sink.view, partition, from: taken, to: held.start });
     }
-    Ok(taken.max(held.start))
+    let from = taken.max(held.start);
+    sink.observer.observe(Event::ViewStarted { view: &sink.view, partition, behind: held.end - from });
+    Ok(from)
 }
 
 async fn pump(mut reader: Box<dyn Reader>, sender: mpsc::Sender<Fetched>) -> Result<Infallible, SinkError> {
@@ -112,7 +114,7 @@ impl Pending {
     /// Takes the next batch; returns it and the first offset after it. Records that routing left out cost nothing and do not count.
     fn take(&mut self) -> (Vec<LogRecord>, i64) {
         let (mut records, mut bytes) = (0, 0);
-        let is_within = |record: &LogRecord| {
+        let mut is_within = |record: &LogRecord| {
             let is_stub = *record.value == *STUB;
             let fits = is_stub || (records < BATCH_RECORDS_MAX && (records == 0 || bytes + record.value.len() <= BATCH_BYTES_MAX));
             if fits && !is_stub {
@@ -121,11 +123,7 @@ impl Pending {
             }
             fits
         };
-        let count = self.records.iter().map_while({
-            let mut is_within = is_within;
-            move |record| is_within(record).then_some(())
-        });
-        let count = count.count();
+        let count = self.records.iter().take_while(|record| is_within(record)).count();
         let batch: Vec<LogRecord> = self.records.drain(..count).collect();
         let next_offset = self.records.front().map_or(self.next_offset, |record| record.offset);
         (batch, next_offset)

@@ -30,7 +30,12 @@ async fn lists_are_filtered_and_paged() {
     }
     assert_eq!(seen, ids(&all.body), "pages cover the list in its order");
 
-    for path in ["/counters/counters?owner=bob", "/counters/owners/bob/counters", "/counters/owners/bob/counters?owner=bob", "/counters/counters?owner=bob&cursor=&limit="] {
+    for path in [
+        "/counters/counters?owner=bob",
+        "/counters/owners/bob/counters",
+        "/counters/owners/bob/counters?owner=bob",
+        "/counters/counters?owner=bob&cursor=&limit=",
+    ] {
         let mut found = ids(&server.get(path).await.body);
         found.sort();
         assert_eq!(found, ["c-1", "c-3", "c-5"], "{path}");
@@ -74,11 +79,19 @@ async fn reads_wait_for_a_position_and_say_if_it_does_not_come() {
         let mut parts = position.split('/').skip(1).map(|part| part.parse::<i64>().unwrap());
         (parts.next().unwrap(), parts.next().unwrap())
     };
-    for path in [format!("/counters/counters/c-1?min_position={position}"), format!("/counters/counters/c-1?min_offset={offset}"), format!("/counters/counters?min_position={position}")] {
+    for path in [
+        format!("/counters/counters/c-1?min_position={position}"),
+        format!("/counters/counters/c-1?min_offset={offset}"),
+        format!("/counters/counters?min_position={position}"),
+    ] {
         assert_eq!(server.get(&path).await.status, StatusCode::OK, "{path}");
     }
     let later = format!("{EVENTS}/{partition}/{}", offset + 1);
-    for path in [format!("/counters/counters/c-1?min_position={later}"), format!("/counters/counters/c-1?min_offset={}", offset + 1), format!("/counters/counters?min_position={later}")] {
+    for path in [
+        format!("/counters/counters/c-1?min_position={later}"),
+        format!("/counters/counters/c-1?min_offset={}", offset + 1),
+        format!("/counters/counters?min_position={later}"),
+    ] {
         let answer = server.get(&path).await;
         assert_eq!(answer.problem(504), "view-behind", "{path}");
         assert!(answer.body["detail"].as_str().unwrap().contains(&later));
@@ -108,7 +121,12 @@ async fn what_is_not_there_is_a_problem_too() {
 async fn the_index_lists_every_route_and_health_is_plain() {
     let server = Server::start().await;
     let index = server.get("/").await;
-    let routes: Vec<String> = index.body["routes"].as_array().unwrap().iter().map(|route| format!("{} {}", route["method"].as_str().unwrap(), route["path"].as_str().unwrap())).collect();
+    let routes: Vec<String> = index.body["routes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|route| format!("{} {}", route["method"].as_str().unwrap(), route["path"].as_str().unwrap()))
+        .collect();
     assert_eq!(
         routes,
         [
@@ -146,8 +164,8 @@ async fn systems_that_contradict_themselves_are_not_served() {
     let serve = |change: fn(&mut fluvio_streams::system::System)| {
         let mut changed = system();
         change(&mut changed);
-        let state = ApiState::new(&log, vec![changed], server.store.clone(), server.observer.clone(), quick(), vec![], server.shutdown.clone());
-        router(&state).err().expect("it is refused").to_string()
+        let state = ApiState::new(log.clone(), vec![changed], server.store.clone(), server.observer.clone(), quick(), vec![], server.shutdown.clone());
+        router(&state).expect_err("it is refused").to_string()
     };
     assert!(serve(|system| system.projections.clear()).contains("no projection"));
     assert!(serve(|system| system.views[0].filters = &["colour"]).contains("`colour`, which has no index"));

@@ -155,7 +155,8 @@ pub(crate) fn start_decider(log: MemoryLog) {
 async fn decide_all(log: &MemoryLog, partition: u32, reader: &mut Box<dyn Reader>, counters: &mut BTreeMap<String, Vec<String>>) {
     for record in reader.next().await.unwrap().records {
         let position = Position { topic: COMMANDS.into(), partition, offset: record.offset };
-        let command = fluvio_streams::envelope::read(Format::Command { subject_field: "counterId" }, position, record.key.as_deref(), &record.value, 0).unwrap();
+        let command =
+            fluvio_streams::envelope::read(Format::Command { subject_field: "counterId" }, position, record.key.as_deref(), &record.value, 0).unwrap();
         let id = command.subject.clone().unwrap();
         assert_eq!(partition_for(id.as_bytes(), PARTITIONS), partition, "the record has the partition of its key");
         let data: Value = command.decode().unwrap();

@@ -207,7 +207,7 @@ impl ViewStore for EmbeddedStore {
     async fn get(&self, view: &View, ids: &[String]) -> Result<Vec<Document>, StoreError> {
         let (view, ids) = (view.clone(), ids.to_vec());
         self.run("read documents", move |inner| {
-            let found = ids.iter().map(|id| Ok(inner.stored(&view, id)?.map(|stored| stored.into_document(&view, id)).transpose()?));
+            let found = ids.iter().map(|id| inner.stored(&view, id)?.map(|stored| stored.into_document(&view, id)).transpose());
             found.filter_map(Result::transpose).collect()
         })
         .await

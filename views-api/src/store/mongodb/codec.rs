@@ -123,7 +123,16 @@ mod tests {
         for _ in 0..100 {
             deep = json!([deep]);
         }
-        for value in [json!({"$set": 1}), json!({"a.b": 1}), json!({"": 1}), json!({"a\u{0}": 1}), json!({"n": u64::MAX}), json!({ "deep": deep }), json!("text"), json!(null)] {
+        for value in [
+            json!({"$set": 1}),
+            json!({"a.b": 1}),
+            json!({"": 1}),
+            json!({"a\u{0}": 1}),
+            json!({"n": u64::MAX}),
+            json!({ "deep": deep }),
+            json!("text"),
+            json!(null),
+        ] {
             let (is_native, back) = round_trip(value.clone());
             assert!(!is_native, "{value}");
             assert_eq!(back, value);

@@ -46,7 +46,8 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError`] if the connection string is wrong.
     pub async fn connect(uri: &str, database: Option<&str>) -> Result<Self, StoreError> {
-        let wrong = |error: mongodb::error::Error| StoreError::Failed { store: "MongoDB".to_owned(), action: "read the connection string", source: Box::new(error) };
+        let wrong =
+            |error: mongodb::error::Error| StoreError::Failed { store: "MongoDB".to_owned(), action: "read the connection string", source: Box::new(error) };
         let mut options = ClientOptions::parse(uri).await.map_err(wrong)?;
         options.app_name.get_or_insert_with(|| "orderflow".to_owned());
         options.server_selection_timeout.get_or_insert(STORE_SELECTION_TIMEOUT);
