@@ -152,7 +152,7 @@ impl Guard {
     }
 
     /// Takes a timer. Returns `None` if it is not one of the guard's, else what it means for which keys: `Requested`, `Deferred` or `GaveUp`, and no entry for `Nothing`.
-    /// The context keeps the timer's own correlation, which for a retry is not that of the key.
+    /// The context keeps the timer's own correlation, which for a retry is not that of the key. The processor must then not refuse the input: a timer that is taken back is lost.
     ///
     /// # Errors
     /// [`StateError`] if the store fails.
