@@ -3,6 +3,7 @@
 //! Goal of every test here: whatever happens to the tasks, the world outside ends up as if nothing had happened. The method is a small business of two processors (money comes in at
 //! `till`, is counted by `audit`, a receipt is printed by an outside system, and a reminder fires later), run once undisturbed and then with one disturbance at every possible place.
 
+#[path = "../support/business.rs"]
 mod business;
 
 use business::{World, run};

@@ -81,13 +81,17 @@ fn spec(name: &str, source: Source, sink: &str, store: &str, calls: &[&str], log
     }
 }
 
-/// Returns a driver with a printer that answers after 5 ms and gives one answer per id.
-pub(crate) fn driver() -> TestDriver {
+/// Returns the topology of the business.
+pub(crate) fn topology() -> Topology {
     let till = spec("till", Source::commands("commands", "account", Routing::Except(vec![])), "till-events", "accounts", &["printer"], Arc::new(Till));
     let audit = spec("audit", Source::events("till-events", &["Deposited"]), "audit-events", "counted", &[], Arc::new(Audit));
-    let topology = Topology { application: "bank".into(), processors: vec![till, audit] };
+    Topology { application: "bank".into(), processors: vec![till, audit] }
+}
+
+/// Returns a driver with a printer that answers after 5 ms and gives one answer per id.
+pub(crate) fn driver() -> TestDriver {
     let printed: Rc<RefCell<BTreeMap<String, String>>> = Rc::default();
-    TestDriver::new(topology, PARTITIONS).with_calls(move |call| {
+    TestDriver::new(topology(), PARTITIONS).with_calls(move |call| {
         let mut printed = printed.borrow_mut();
         let response = printed.entry(call.id.clone()).or_insert_with(|| json!(format!("receipt for {}", call.id)).to_string());
         Some(Answer { after_ms: 5, response: response.clone() })
