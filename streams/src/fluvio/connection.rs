@@ -185,10 +185,12 @@ impl Connection {
         Ok(version)
     }
 
-    /// Waits for room for an append of this size. Those who wait get it in the order in which they asked.
+    /// Waits for room for an append of this size. Those who ask get it in the order in which they asked.
     pub(super) async fn room(&self, bytes: usize) -> Result<Room, LogError> {
         let units = bytes.div_ceil(APPEND_UNIT_BYTES).clamp(1, APPEND_BYTES_IN_FLIGHT_MAX / APPEND_UNIT_BYTES);
-        Arc::clone(&self.room).acquire_many_owned(units as u32).await.map_err(|_| self.failure())
+        // Tokio would make a task that has done much wait without getting in line, and a later one would overtake it.
+        let room = tokio::task::unconstrained(Arc::clone(&self.room).acquire_many_owned(units as u32));
+        room.await.map_err(|_| self.failure())
     }
 
     /// Queues a request; requests leave in the order of these calls. After an error the completion is dropped unused.

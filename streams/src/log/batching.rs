@@ -79,7 +79,8 @@ impl Lane {
 
     async fn send(&self, record: NewRecord) -> Option<Result<i64, LogError>> {
         let units = size(&record).div_ceil(PRODUCER_QUEUE_UNIT_BYTES).clamp(1, PRODUCER_QUEUE_BYTES_MAX / PRODUCER_QUEUE_UNIT_BYTES);
-        let room = Arc::clone(&self.room).acquire_many_owned(units as u32).await.ok()?;
+        // Tokio would make a task that has done much wait without getting in line, and a later one would overtake it.
+        let room = tokio::task::unconstrained(Arc::clone(&self.room).acquire_many_owned(units as u32)).await.ok()?;
         let (sender, outcome) = oneshot::channel();
         self.queue.send(Queued { record, sender, _room: room }).ok()?;
         outcome.await.ok()

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use fluvio_streams::log::Log;
 use fluvio_streams::log::batching::BatchingProducer;
 use fluvio_streams::partitioner::partition_for;
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use crate::support::{connect, create, read_to, start_broker, values};
@@ -49,17 +50,27 @@ async fn many_senders_share_appends_and_lose_nothing() {
 }
 
 #[tokio::test]
+async fn what_one_task_sends_at_once_lands_in_order() {
+    let broker = start_broker().await;
+    let log = connect(&broker).await;
+    create(&log, "commands", 2).await;
+    let producer = BatchingProducer::new(log.clone(), "commands").await.expect("starts");
+    // More than the queue holds, so that senders wait, and more than Tokio lets a task do in one go.
+    let value = Bytes::from(vec![b'x'; 10_000]);
+    let sends = (0..2_000).map(|_| producer.send(Some("o-1".into()), value.clone()));
+    let offsets: Vec<i64> = join_all(sends).await.into_iter().map(|sent| sent.expect("lands").1).collect();
+    assert_eq!(offsets, (0..2_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_record_that_is_too_large_fails_alone() {
     let broker = start_broker().await;
     let log = connect(&broker).await;
     create(&log, "commands", 1).await;
     let producer = BatchingProducer::new(log.clone(), "commands").await.expect("starts");
     let large = fluvio_streams::fluvio::limits::APPEND_BYTES_MAX + 1;
-    let (before, refused, after) = tokio::join!(
-        producer.send(None, "before".into()),
-        producer.send(None, vec![b'x'; large].into()),
-        producer.send(None, "after".into()),
-    );
+    let (before, refused, after) =
+        tokio::join!(producer.send(None, "before".into()), producer.send(None, vec![b'x'; large].into()), producer.send(None, "after".into()),);
     refused.expect_err("is too large");
     assert_eq!((before.expect("lands"), after.expect("lands")), ((0, 0), (0, 1)));
 }

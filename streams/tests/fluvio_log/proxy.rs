@@ -5,33 +5,33 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use fluvio_streams::fluvio::limits::FETCH_BYTES_MAX;
 use fluvio_protocol::api::Request;
 use fluvio_protocol::record::{RawRecords, RecordSet};
 use fluvio_protocol::{Decoder, Encoder};
 use fluvio_spu_schema::produce::{DefaultProduceRequest, ProduceResponse};
 use fluvio_spu_schema::server::stream_fetch::{DefaultStreamFetchRequest, DefaultStreamFetchResponse};
+use fluvio_streams::fluvio::limits::FETCH_BYTES_MAX;
 use orderflow_broker::{Broker, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-pub const PRODUCE: u16 = <DefaultProduceRequest as Request>::API_KEY;
-pub const STREAM: u16 = <DefaultStreamFetchRequest as Request>::API_KEY;
+pub(crate) const PRODUCE: u16 = <DefaultProduceRequest as Request>::API_KEY;
+pub(crate) const STREAM: u16 = <DefaultStreamFetchRequest as Request>::API_KEY;
 const VERSION: i16 = 25;
 
 /// A response on its way back.
-pub struct Response {
+pub(crate) struct Response {
     /// Which request it answers.
-    pub api_key: u16,
+    pub(crate) api_key: u16,
     /// The request's body.
-    pub request: Bytes,
+    pub(crate) request: Bytes,
     /// Correlation id and body.
-    pub frame: Bytes,
+    pub(crate) frame: Bytes,
 }
 
 /// What becomes of a response.
-pub enum Fate {
+pub(crate) enum Fate {
     Pass(Bytes),
     /// Bytes as they are, without a length in front.
     Raw(Bytes),
@@ -47,13 +47,13 @@ type Fault = Box<dyn FnMut(Response) -> Fate + Send>;
 
 /// The proxy.
 #[derive(Clone)]
-pub struct Proxy {
+pub(crate) struct Proxy {
     fault: Arc<Mutex<Fault>>,
 }
 
 impl Proxy {
     /// Starts a broker whose data plane is reached through a proxy.
-    pub async fn start() -> (Self, Broker) {
+    pub(crate) async fn start() -> (Self, Broker) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let advertised_spu = Some(listener.local_addr().expect("an address").to_string());
         let broker = Broker::start(Options { advertised_spu, ..Options::default() }).await.expect("the broker starts");
@@ -63,12 +63,12 @@ impl Proxy {
     }
 
     /// From now on responses meet this.
-    pub fn inflict(&self, fault: impl FnMut(Response) -> Fate + Send + 'static) {
+    pub(crate) fn inflict(&self, fault: impl FnMut(Response) -> Fate + Send + 'static) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(fault);
     }
 
     /// From now on nothing happens to responses.
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.inflict(|response| Fate::Pass(response.frame));
     }
 
@@ -136,7 +136,7 @@ fn framed(frame: &[u8]) -> Bytes {
 }
 
 /// Cuts the records of a response as a real server does: at the size that was asked for, here at most `bytes_max`. A request for the largest size gets everything.
-pub fn cut(response: Response, bytes_max: usize) -> Fate {
+pub(crate) fn cut(response: Response, bytes_max: usize) -> Fate {
     if response.api_key != STREAM {
         return Fate::Pass(response.frame);
     }
@@ -157,12 +157,12 @@ pub fn cut(response: Response, bytes_max: usize) -> Fate {
     Fate::Pass(frame.freeze())
 }
 
-pub fn stream_response(frame: &Bytes) -> DefaultStreamFetchResponse {
+pub(crate) fn stream_response(frame: &Bytes) -> DefaultStreamFetchResponse {
     DefaultStreamFetchResponse::decode_from(&mut frame.slice(4..), VERSION).expect("a stream response")
 }
 
 /// Returns the response with its batches changed.
-pub fn with_batches(frame: &Bytes, change: impl FnOnce(&mut RecordSet<RawRecords>)) -> Bytes {
+pub(crate) fn with_batches(frame: &Bytes, change: impl FnOnce(&mut RecordSet<RawRecords>)) -> Bytes {
     let mut decoded = stream_response(frame);
     change(&mut decoded.partition.records);
     let mut bytes = frame[..4].to_vec();
@@ -171,7 +171,7 @@ pub fn with_batches(frame: &Bytes, change: impl FnOnce(&mut RecordSet<RawRecords
 }
 
 /// Returns the answer to an append with its one entry changed.
-pub fn with_append(frame: &Bytes, change: impl FnOnce(&mut fluvio_spu_schema::produce::PartitionProduceResponse)) -> Bytes {
+pub(crate) fn with_append(frame: &Bytes, change: impl FnOnce(&mut fluvio_spu_schema::produce::PartitionProduceResponse)) -> Bytes {
     let mut decoded = ProduceResponse::decode_from(&mut frame.slice(4..), VERSION).expect("an answer to an append");
     change(&mut decoded.responses[0].partitions[0]);
     let mut bytes = frame[..4].to_vec();

@@ -43,7 +43,11 @@ async fn append_all(log: Arc<FluvioLog>, count: usize) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             writer = log.writer("events", 0).await.ok();
             if let (Some(_), Ok(offsets)) = (&writer, log.offsets("events", 0).await) {
-                assert!(offsets.end == number as i64 || offsets.end == number as i64 + 1, "acknowledged records are there: {number} of them, the log ends at {}", offsets.end);
+                assert!(
+                    offsets.end == number as i64 || offsets.end == number as i64 + 1,
+                    "acknowledged records are there: {number} of them, the log ends at {}",
+                    offsets.end
+                );
                 number = offsets.end as usize;
             } else {
                 writer = None;

@@ -12,47 +12,53 @@ use fluvio_streams::record::{LogRecord, NewRecord};
 use orderflow_broker::{Broker, Options};
 
 /// Longer than anything here takes; a test that waits this long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-pub async fn start_broker() -> Broker {
+pub(crate) async fn start_broker() -> Broker {
     Broker::start(Options::default()).await.expect("the broker starts")
 }
 
-pub fn options(broker: &Broker) -> FluvioLogOptions {
+pub(crate) fn options(broker: &Broker) -> FluvioLogOptions {
     FluvioLogOptions::new(broker.sc_addr().to_string())
 }
 
 /// Timeouts for tests in which something does not come.
-pub fn hasty() -> Timeouts {
-    Timeouts { request: Duration::from_millis(1_500), append: Duration::from_millis(1_500), probe: Duration::from_millis(100), stall: Duration::from_millis(300), ..Timeouts::default() }
+pub(crate) fn hasty() -> Timeouts {
+    Timeouts {
+        request: Duration::from_millis(1_500),
+        append: Duration::from_millis(1_500),
+        probe: Duration::from_millis(100),
+        stall: Duration::from_millis(300),
+        ..Timeouts::default()
+    }
 }
 
-pub async fn connect(broker: &Broker) -> Arc<FluvioLog> {
+pub(crate) async fn connect(broker: &Broker) -> Arc<FluvioLog> {
     FluvioLog::connect(options(broker)).await.expect("the log connects")
 }
 
-pub async fn create(log: &FluvioLog, name: &str, partitions: u32) {
+pub(crate) async fn create(log: &FluvioLog, name: &str, partitions: u32) {
     let topic = NewTopic { name: name.to_owned(), partitions, retention_seconds: None, segment_bytes: None };
     log.ensure_topic(&topic).await.expect("the topic is created");
 }
 
-pub async fn upload_thin_map(log: &FluvioLog) {
+pub(crate) async fn upload_thin_map(log: &FluvioLog) {
     log.ensure_smartmodule(THIN_MAP, &artifact("thin-map")).await.expect("the SmartModule is uploaded");
 }
 
-pub fn artifact(name: &str) -> Vec<u8> {
+pub(crate) fn artifact(name: &str) -> Vec<u8> {
     let path = format!("{}/../smartmodules/artifacts/{name}.wasm", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// An event whose type goes round A, B, C, ... and which says its number.
-pub fn event(number: usize) -> NewRecord {
+pub(crate) fn event(number: usize) -> NewRecord {
     let kind = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"][number % 10];
     NewRecord::keyed(&format!("k-{number}"), format!(r#"{{"type":"{kind}","number":{number},"padding":"{}"}}"#, "x".repeat(number % 97)))
 }
 
 /// Appends events 0 to `count`, pipelined.
-pub async fn fill(log: &FluvioLog, topic: &str, partition: u32, count: usize, batch: usize) {
+pub(crate) async fn fill(log: &FluvioLog, topic: &str, partition: u32, count: usize, batch: usize) {
     let writer = log.writer(topic, partition).await.expect("the writer opens");
     let mut appends = tokio::task::JoinSet::new();
     let mut batches = (0..count).step_by(batch).map(|from| (from..count.min(from + batch)).map(event).collect::<Vec<_>>());
@@ -68,7 +74,7 @@ pub async fn fill(log: &FluvioLog, topic: &str, partition: u32, count: usize, ba
 }
 
 /// Reads up to `until` (exclusive).
-pub async fn read_to(reader: &mut dyn Reader, until: i64) -> Result<Vec<LogRecord>, LogError> {
+pub(crate) async fn read_to(reader: &mut dyn Reader, until: i64) -> Result<Vec<LogRecord>, LogError> {
     let reading = async {
         let mut records = Vec::new();
         loop {
@@ -85,7 +91,7 @@ pub async fn read_to(reader: &mut dyn Reader, until: i64) -> Result<Vec<LogRecor
 
 /// Checks that the records are the events `from`, `from + 1`, ...
 #[track_caller]
-pub fn assert_events(records: &[LogRecord], from: usize, to: usize) {
+pub(crate) fn assert_events(records: &[LogRecord], from: usize, to: usize) {
     assert_eq!(records.len(), to - from);
     for (number, record) in (from..to).zip(records) {
         let NewRecord { key, value } = event(number);
@@ -93,22 +99,22 @@ pub fn assert_events(records: &[LogRecord], from: usize, to: usize) {
     }
 }
 
-pub fn values(records: &[LogRecord]) -> Vec<Bytes> {
+pub(crate) fn values(records: &[LogRecord]) -> Vec<Bytes> {
     records.iter().map(|record| record.value.clone()).collect()
 }
 
 /// Counts connections.
 #[derive(Debug, Default)]
-pub struct Connections(Mutex<Vec<(Purpose, i64)>>);
+pub(crate) struct Connections(Mutex<Vec<(Purpose, i64)>>);
 
 impl Connections {
     /// Connections of this kind that are open now.
-    pub fn open(&self, purpose: Purpose) -> i64 {
+    pub(crate) fn open(&self, purpose: Purpose) -> i64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|(kind, _)| *kind == purpose).map(|(_, change)| change).sum()
     }
 
     /// Connections of this kind that were ever opened.
-    pub fn opened(&self, purpose: Purpose) -> usize {
+    pub(crate) fn opened(&self, purpose: Purpose) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|entry| **entry == (purpose, 1)).count()
     }
 }
@@ -125,7 +131,7 @@ impl Observer for Connections {
 }
 
 /// Waits until something holds.
-pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let waiting = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use fluvio_protocol::link::ErrorCode;
 use fluvio_streams::fluvio::limits::{APPEND_BYTES_MAX, APPEND_RECORDS_MAX};
 use fluvio_streams::fluvio::{Compression, FluvioLog, FluvioLogOptions};
 use fluvio_streams::log::{Log, LogError, Writer};
 use fluvio_streams::record::NewRecord;
-use fluvio_protocol::link::ErrorCode;
 use futures_util::future::{join_all, poll_immediate};
 
 use crate::proxy::{self, Fate, PRODUCE, Proxy};
@@ -139,7 +139,8 @@ async fn answers_that_overtake_each_other_change_nothing() {
         answers += usize::from(response.api_key == PRODUCE);
         if response.api_key == PRODUCE && answers % 3 == 1 { Fate::Overtaken(response.frame) } else { Fate::Pass(response.frame) }
     });
-    let offsets: Vec<i64> = join_all((0..30).map(|number| writer.append(vec![event(number)]))).await.into_iter().map(|offset| offset.expect("is acknowledged")).collect();
+    let offsets: Vec<i64> =
+        join_all((0..30).map(|number| writer.append(vec![event(number)]))).await.into_iter().map(|offset| offset.expect("is acknowledged")).collect();
     assert_eq!(offsets, (0..30).collect::<Vec<_>>());
 }
 
