@@ -222,21 +222,21 @@ impl Runner {
         });
     }
 
+    fn is_running(&self) -> bool {
+        self.statuses.borrow().get(&self.id()).is_some_and(|status| status.phase == Phase::Running)
+    }
+
     async fn run(self) {
         let mut wait = WAIT_FIRST;
         while !self.shutdown.is_cancelled() {
-            let began = std::time::Instant::now();
-            match incarnation::run(&self).await {
-                Ok(()) => break,
-                Err(problem) => {
-                    self.observe(&Event::TaskFailed { task: self.name(), kind: problem.kind() });
-                    tracing::warn!(task = self.id(), error = &problem as &dyn std::error::Error, "task stopped and will be started again");
-                    self.report(Phase::Waiting, Some(problem.to_string()));
-                }
-            }
-            if began.elapsed() > WAIT_MAX {
+            let Err(problem) = incarnation::run(&self).await else { break };
+            // One that ran had its log and its store; what stopped it is over. A fence means that somebody else is at it: those two must not chase each other.
+            if self.is_running() && problem.kind() != "fenced" {
                 wait = WAIT_FIRST;
             }
+            self.observe(&Event::TaskFailed { task: self.name(), kind: problem.kind() });
+            tracing::warn!(task = self.id(), error = &problem as &dyn std::error::Error, "task stopped and will be started again");
+            self.report(Phase::Waiting, Some(problem.to_string()));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.shutdown.cancelled() => {}
