@@ -4,7 +4,7 @@
 
 mod context;
 
-pub use context::{Context, Draft, Effect, StateReader};
+pub use context::{Context, Draft, Effect, Entry, StateReader};
 
 use serde::{Deserialize, Serialize};
 

@@ -50,6 +50,9 @@ pub enum Outcome {
     Repeated,
 }
 
+/// Reads an event (type, payload) as the outcome of a command (type) that it correlates with, and the reason code if there is one; `None`: it goes on.
+pub type OutcomeReader = fn(command: &str, event: &str, data: &serde_json::Value) -> Option<(Outcome, Option<String>)>;
+
 /// A way to read a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ViewSpec {
@@ -76,8 +79,8 @@ pub struct System {
     pub commands: Vec<CommandSpec>,
     /// Topics in which outcomes of commands appear (events with the command's correlation id), the rejections and dead letters among them.
     pub outcome_topics: Vec<String>,
-    /// Reads an event as the outcome of the command that it correlates with: (event type, payload) -> outcome, with the reason code if there is one. `None`: goes on.
-    pub outcome: fn(command: &str, event: &str, data: &serde_json::Value) -> Option<(Outcome, Option<String>)>,
+    /// Reads events of the outcome topics.
+    pub outcome: OutcomeReader,
     /// Its views.
     pub projections: Vec<Arc<dyn Projection>>,
     /// How they are served.

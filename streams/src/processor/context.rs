@@ -10,6 +10,9 @@ use crate::envelope::{Event, Message};
 use crate::partitioner::partition_for;
 use crate::state::{StateError, keys};
 
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// Reads committed entries and those of the transaction under construction.
 pub trait StateReader {
     /// Returns the entry, if there is one.
@@ -22,7 +25,7 @@ pub trait StateReader {
     ///
     /// # Errors
     /// [`StateError::Store`] if the store fails.
-    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError>;
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, StateError>;
 }
 
 /// An event for another topic.

@@ -11,7 +11,7 @@ use crate::limits::{DEAD_LETTER_QUOTE_BYTES_MAX, JOURNAL_RECORD_BYTES_MAX, RECOR
 use crate::partitioner::partition_for;
 use crate::processor::{Context, Draft, Effect, Failure, Input, Rejection, StateReader};
 use crate::record::{LogRecord, Position};
-use crate::state::{StateError, keys};
+use crate::state::{Change, StateError, keys};
 use crate::topology::{ErrorPolicy, STUB};
 
 /// After so many inputs without an effect, progress is journaled all the same, so that a restart does not read them again.
@@ -231,8 +231,7 @@ impl Task {
     }
 
     /// Returns the change that remembers the message's sender, if it has one; `None` if the message was taken before.
-    #[expect(clippy::type_complexity, reason = "an optional entry change, or nothing at all")]
-    fn progress_of_sender(&self, state: &RunState<'_>, message: &Message) -> Result<Option<Option<(Vec<u8>, Option<Vec<u8>>)>>, Stop> {
+    fn progress_of_sender(&self, state: &RunState<'_>, message: &Message) -> Result<Option<Option<Change>>, Stop> {
         let Some(provenance) = &message.provenance else { return Ok(Some(None)) };
         let key = keys::sender(&message.position.topic, &provenance.journal, provenance.partition);
         let taken: Option<(u64, u64, u32)> = state.get(&key)?.and_then(|bytes| rmp_serde::from_slice(&bytes).ok());
@@ -272,7 +271,7 @@ impl Task {
         correlation: &str,
         error: &str,
         now_ms: i64,
-        progress: Option<(Vec<u8>, Option<Vec<u8>>)>,
+        progress: Option<Change>,
     ) -> Result<Verdict, Stop> {
         match policy {
             ErrorPolicy::Skip => return Ok(Verdict::Unreadable(None)),
