@@ -59,7 +59,7 @@ pub const READS_IN_FLIGHT_MAX: usize = 1_024;
 pub const OUTCOME_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a read waits for the position that it asks for.
 pub const POSITION_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long an append to the log may take.
+/// How long an append to the log, or a question to it, may take.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long `ready` waits for the store.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(1);

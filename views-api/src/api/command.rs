@@ -129,24 +129,34 @@ fn unseen(route: &CommandRoute, command: &Command, detail: &str) -> Value {
     json!({ route.spec.subject_field: command.id, "commandId": command.command_id, "detail": detail })
 }
 
-/// Returns the document once the view includes the event that decided. A view that follows another topic cannot be waited for: it is read as it is, and so it is for a repeated command,
-/// which changed nothing.
+/// Returns the document once the view includes the event that decided, or `None` if that takes too long.
 async fn shown(api: &ApiState, route: &CommandRoute, command: &Command, decision: &Decision) -> Option<Document> {
     let view = route.view.as_ref()?;
+    let (partition, offset) = position_to_show(route, view, command, decision).await?;
+    match api.store.wait_for(view, partition, offset, api.options.position_timeout).await {
+        Ok(true) => api.store.get(view, std::slice::from_ref(&command.id)).await.ok()?.pop(),
+        Ok(false) => None,
+        Err(error) => {
+            tracing::warn!(view = view.name(), error = &error as &dyn std::error::Error, "decided command cannot be shown");
+            None
+        }
+    }
+}
+
+/// Returns the position that the view must include before it is shown.
+///
+/// What decided a repeated command was written long before the answer to the repeat, but the view may not have it yet; and some outcomes stand in another topic than the view's. Both come
+/// after everything that the view's topic holds of the aggregate by now. A refusal that changed nothing has nothing to show.
+async fn position_to_show(route: &CommandRoute, view: &View, command: &Command, decision: &Decision) -> Option<(u32, i64)> {
     let position = &decision.position;
     if position.topic == view.topic {
-        match api.store.wait_for(view, position.partition, position.offset, api.options.position_timeout).await {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(error) => {
-                tracing::warn!(view = view.name(), error = &error as &dyn std::error::Error, "decided command cannot be shown");
-                return None;
-            }
-        }
-    } else if matches!(decision.outcome, Outcome::Refused | Outcome::Unknown) {
+        return Some((position.partition, position.offset));
+    }
+    if matches!(decision.outcome, Outcome::Refused | Outcome::Unknown) {
         return None;
     }
-    api.store.get(view, std::slice::from_ref(&command.id)).await.ok()?.pop()
+    let (partition, end) = route.gateway.end_of(&view.topic, &command.id).await?;
+    Some((partition, end - 1))
 }
 
 fn add_headers(response: &mut Response, command: &Command, decision: Option<&Decision>) {

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fluvio_streams::log::{Log, LogError};
+use fluvio_streams::partitioner::partition_for;
 use fluvio_streams::system::System;
 use tokio_util::sync::CancellationToken;
 
 use super::outcomes::Waiters;
 use crate::append::Appender;
 use crate::backoff::Backoff;
+use crate::limits::APPEND_TIMEOUT;
 use crate::telemetry::{Event, Observer};
 
 /// One system's gateway. Usable once it is connected; after that, broken connections are made again in the background and no waiting request is forgotten.
@@ -57,6 +59,14 @@ impl Gateway {
     pub(super) fn not_ready(&self) -> Option<String> {
         let down = self.down();
         (!down.is_empty()).then(|| down.iter().map(|(what, why)| format!("{what}: {why}")).collect::<Vec<_>>().join("; "))
+    }
+
+    /// Returns the partition of `key` in a view's topic, and its end now; `None` if the log does not answer.
+    pub(super) async fn end_of(&self, topic: &str, key: &str) -> Option<(u32, i64)> {
+        let partitions = self.connected().ok()?.partitions(topic);
+        let partition = (partitions > 0).then(|| partition_for(key.as_bytes(), partitions))?;
+        let held = tokio::time::timeout(APPEND_TIMEOUT, self.log.offsets(topic, partition)).await.ok()?;
+        held.ok().map(|held| (partition, held.end))
     }
 
     fn down(&self) -> MutexGuard<'_, BTreeMap<String, String>> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use futures_util::FutureExt;
 use orderflow_views::ApiOptions;
 use serde_json::json;
 
@@ -139,14 +140,10 @@ async fn too_many_at_once_are_refused_at_once_and_the_rest_are_served() {
     }
     assert_eq!((created, sent(&server)), (4, 4), "what was refused was not taken");
 
-    let later = "/counters/counters?min_position=counters-counting-events/0/1000";
-    let waiting = tokio::spawn({
-        let server = Arc::clone(&server);
-        async move { server.get(later).await }
-    });
-    until("reads are bounded too", async || server.get("/counters/counters").await.status == StatusCode::SERVICE_UNAVAILABLE).await;
-    waiting.abort();
-    let _ = waiting.await;
+    let mut waiting = Box::pin(server.get("/counters/counters?min_position=counters-counting-events/0/1000"));
+    assert!((&mut waiting).now_or_never().is_none(), "it waits for the position");
+    assert_eq!(server.get("/counters/counters").await.problem(503), "overloaded");
+    drop(waiting);
     assert_eq!(server.get("/counters/counters").await.status, StatusCode::OK, "one who has gone away counts no more");
 }
 

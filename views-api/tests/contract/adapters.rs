@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use futures_util::FutureExt;
 use orderflow_testkit::Mongod;
 use orderflow_views::store::{EmbeddedStore, MongoStore, StoreError, ViewStore};
 use serde_json::json;
@@ -49,6 +50,21 @@ async fn an_embedded_store_says_why_it_cannot_be_opened() {
     std::fs::write(&file, "").unwrap();
     let error = EmbeddedStore::open(&file).err().expect("a file is no directory");
     assert!(matches!(error, StoreError::Failed { action: "open", .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_hear_of_a_write_whose_sink_has_gone_away() {
+    let (store, _directory) = embedded().await;
+    for offset in 0..50 {
+        let reader = tokio::spawn({
+            let store = Arc::clone(&store);
+            async move { store.wait_for(&super::view(), 0, offset, super::PATIENCE).await.unwrap() }
+        });
+        let view = view();
+        // It has begun, and is not waited for.
+        let _ = store.apply(&view, batch(vec![], offset + 1)).now_or_never();
+        assert!(reader.await.unwrap(), "offset {offset}");
+    }
 }
 
 #[tokio::test]

@@ -111,6 +111,8 @@ impl Inner {
             write.insert(&self.progress, layout::progress_key(view, batch.partition), batch.next_offset.to_be_bytes());
         }
         write.commit().map_err(self.failed("write documents"))?;
+        // Here and not by the caller, who may have gone away: the write happens all the same, and readers wait for it.
+        self.watch.publish(view, batch.partition, batch.next_offset);
         Ok(taken)
     }
 
@@ -220,13 +222,8 @@ impl ViewStore for EmbeddedStore {
     }
 
     async fn apply(&self, view: &View, batch: Batch) -> Result<usize, StoreError> {
-        let (partition, next_offset) = (batch.partition, batch.next_offset);
-        let taken = {
-            let view = view.clone();
-            self.run("write documents", move |inner| inner.apply(&view, &batch)).await?
-        };
-        self.inner.watch.publish(view, partition, next_offset);
-        Ok(taken)
+        let view = view.clone();
+        self.run("write documents", move |inner| inner.apply(&view, &batch)).await
     }
 
     async fn progress(&self, view: &View, partition: u32) -> Result<i64, StoreError> {
