@@ -2,6 +2,7 @@
 //!
 //! It goes through the official admin client. That client never reconnects by itself, so a call that fails for another reason than the server's answer is made once more with a new one.
 
+mod admin;
 mod smartmodules;
 mod topics;
 
@@ -12,21 +13,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::spu::SpuSpec;
-use fluvio::{FluvioAdmin, FluvioClusterConfig};
 use fluvio_protocol::link::ErrorCode;
 use fluvio_sc_schema::ApiError;
 use tokio::time::timeout;
 
+use self::admin::Admin;
 use super::Settings;
 use super::slot::Slot;
 use super::target::{Target, bounded};
-use super::telemetry::{Event, Purpose};
 use crate::log::LogError;
 
 /// The control plane of one cluster.
 pub(super) struct Control {
     settings: Arc<Settings>,
-    admin: Slot<FluvioAdmin>,
+    admin: Slot<Admin>,
     /// Leaders by partition, per topic.
     leaders: Mutex<HashMap<String, Arc<[Option<String>]>>>,
 }
@@ -98,7 +98,7 @@ impl Control {
     }
 
     /// Makes a call, a second time on a new connection if the first one broke. Callers make sure that doing it twice does no harm.
-    async fn call<T, E, F>(&self, action: &'static str, call: impl Fn(Arc<FluvioAdmin>) -> F) -> Result<T, ControlError>
+    async fn call<T, E, F>(&self, action: &'static str, call: impl Fn(Arc<Admin>) -> F) -> Result<T, ControlError>
     where
         E: AsRef<dyn Error + Send + Sync>,
         F: Future<Output = Result<T, E>>,
@@ -127,21 +127,15 @@ impl Control {
     }
 
     /// Returns the admin client, a new one if there is none or it is the broken one.
-    async fn admin(&self, broken: Option<&Arc<FluvioAdmin>>) -> Result<Arc<FluvioAdmin>, LogError> {
-        let usable = |admin: &Arc<FluvioAdmin>| !broken.is_some_and(|broken| Arc::ptr_eq(admin, broken));
-        self.admin.get(usable, self.open()).await
-    }
-
-    async fn open(&self) -> Result<Arc<FluvioAdmin>, LogError> {
-        let Settings { endpoint, timeouts, observer, .. } = &*self.settings;
-        let mut config = FluvioClusterConfig::new(endpoint);
-        config.use_spu_local_address = self.settings.use_spu_local_address;
-        config.client_id = Some(self.settings.client_id.clone());
-        let connected = timeout(timeouts.connect, FluvioAdmin::connect_with_config(&config)).await;
-        let connected = connected.map_err(|_| self.unreachable(format!("connecting took more than {} ms", timeouts.connect.as_millis())))?;
-        let admin = connected.map_err(|error| self.unreachable(bounded(format!("connecting failed: {error:#}"))))?;
-        observer.observe(&Event::Connected { endpoint, purpose: Purpose::Control });
-        Ok(Arc::new(admin))
+    async fn admin(&self, broken: Option<&Arc<Admin>>) -> Result<Arc<Admin>, LogError> {
+        let usable = |admin: &Arc<Admin>| admin.is_open() && !broken.is_some_and(|broken| Arc::ptr_eq(admin, broken));
+        let limit = self.settings.timeouts.connect;
+        let open = async {
+            let connected = timeout(limit, Admin::connect(&self.settings)).await;
+            let connected = connected.map_err(|_| self.unreachable(format!("connecting took more than {} ms", limit.as_millis())))?;
+            connected.map(Arc::new).map_err(|error| self.unreachable(bounded(format!("connecting failed: {error}"))))
+        };
+        self.admin.get(usable, open).await
     }
 
     pub(super) fn unreachable(&self, detail: String) -> LogError {

@@ -4,7 +4,7 @@
 //! `connection`). Of its own because the official client loses records silently when a backlog is larger than one response, and adds 44 ms to every hop on a real cluster.
 //!
 //! What it is not: it does not retry. An append whose acknowledgement is missing may have landed, and only the caller knows what that means. A reader or writer that has failed is
-//! replaced by opening another one, which connects anew.
+//! replaced by opening another one, which connects anew. It speaks no TLS.
 //!
 //! Where to start reading: [`FluvioLog`], then `reader` and `writer`.
 

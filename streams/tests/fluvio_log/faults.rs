@@ -1,12 +1,12 @@
 //! Servers and networks that break.
 
 use bytes::Bytes;
-use fluvio_streams::fluvio::limits::{FRAME_BYTES_MAX, Timeouts};
+use fluvio_streams::fluvio::limits::{FRAME_BYTES_MAX, STREAM_RESPONSES_QUEUED_MAX, Timeouts};
 use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions};
 use fluvio_streams::log::{Log, LogError};
 use tokio::net::TcpListener;
 
-use crate::proxy::{Fate, Proxy, STREAM};
+use crate::proxy::{Fate, Proxy, STREAM, framed};
 use crate::support::{assert_events, connect, create, event, fill, hasty, options, read_to, start_broker};
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn a_response_that_does_not_decode_fails_its_reader() {
     let log = connect(&broker).await;
     create(&log, "events", 1).await;
     fill(&log, "events", 0, 10, 10).await;
-    // Every cut of a response, and every response with one byte changed: an error or records, never a panic and never something in between.
+    // The head of a response, cut after each of its bytes.
     let mut length = 4;
     proxy.inflict(move |response| {
         if response.api_key != STREAM {
@@ -84,6 +84,29 @@ async fn a_response_that_does_not_decode_fails_its_reader() {
     proxy.heal();
     let mut reader = log.read("events", 0, 0, None).await.expect("opens");
     assert_events(&read_to(&mut *reader, 10).await.expect("reads"), 0, 10);
+}
+
+#[tokio::test]
+async fn a_server_that_sends_without_being_asked_to_fails_that_reader_alone() {
+    let (proxy, broker) = Proxy::start().await;
+    let log = connect(&broker).await;
+    create(&log, "events", 1).await;
+    let mut flooded = log.read("events", 0, 0, None).await.expect("opens");
+    let mut floods = 0;
+    proxy.inflict(move |response| {
+        floods += usize::from(response.api_key == STREAM);
+        let frames = if response.api_key == STREAM && floods == 1 { STREAM_RESPONSES_QUEUED_MAX + 3 } else { 1 };
+        Fate::Raw(framed(&response.frame).repeat(frames).into())
+    });
+    fill(&log, "events", 0, 10, 10).await;
+    // It shares the connection, so the flood has come when it has read.
+    let mut other = log.read("events", 0, 0, None).await.expect("opens");
+    assert_events(&read_to(&mut *other, 10).await.expect("reads"), 0, 10);
+    assert_events(&read_to(&mut *flooded, 10).await.expect("what was sent first is good"), 0, 10);
+    let error = flooded.next().await.expect_err("the rest was too much").to_string();
+    assert!(error.contains("sends more than was acknowledged"), "{error}");
+    fill(&log, "events", 0, 5, 5).await;
+    assert_eq!(read_to(&mut *other, 15).await.expect("goes on").len(), 5);
 }
 
 #[tokio::test]

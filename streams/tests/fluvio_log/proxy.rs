@@ -128,7 +128,8 @@ async fn read_frame(reader: &mut OwnedReadHalf) -> Option<Bytes> {
     Some(frame.into())
 }
 
-fn framed(frame: &[u8]) -> Bytes {
+/// Puts the length in front.
+pub(crate) fn framed(frame: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(4 + frame.len());
     bytes.put_i32(frame.len() as i32);
     bytes.put_slice(frame);
