@@ -262,7 +262,7 @@ async fn replays_equally(life: &[(u8, i8, bool)]) -> Result<(), TestCaseError> {
 #[test]
 fn replaying_gives_the_same_bytes_whatever_happened_in_between() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut runner = TestRunner::new(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner = TestRunner::new(ProptestConfig { cases: 10, failure_persistence: None, ..ProptestConfig::default() });
     runner.run(&lives(), |life| runtime.block_on(replays_equally(&life))).unwrap();
 }
 
