@@ -52,7 +52,7 @@ async fn partitions_that_were_added_are_found() {
     let broker = start_broker().await;
     let log = connect(&broker).await;
     create(&log, "events", 1).await;
-    let count = fluvio_sc_schema::topic::AddPartition { count: 2, ..Default::default() };
+    let count = fluvio_sc_schema::topic::AddPartition { count: 2 };
     admin(&broker).await.update::<TopicSpec>("events".to_owned(), fluvio_sc_schema::topic::UpdateTopicAction::AddPartition(count)).await.expect("is extended");
     assert_eq!(log.partitions("events").await.expect("answers"), 3);
     log.writer("events", 2).await.expect("opens");
@@ -70,6 +70,6 @@ async fn a_smartmodule_is_what_was_given_last() {
         log.ensure_smartmodule(THIN_MAP, &artifact(name)).await.expect("is uploaded");
         assert_eq!(held().await, [artifact(name)]);
     }
-    let error = log.ensure_smartmodule("broken", &vec![0; 17 << 20]).await.expect_err("is too large");
+    let error = log.ensure_smartmodule("broken", &[0; 17 << 20]).await.expect_err("is too large");
     assert!(matches!(&error, LogError::Refused { action, .. } if action == "uploading SmartModule `broken`"), "{error}");
 }
