@@ -165,7 +165,7 @@ impl Disk {
         let options = self.log_options(spec);
         (first..spec.partitions())
             .map(|partition| {
-                let log = PartitionLog::open(&dir.join(partition.to_string()), options.clone(), &self.syncer).map_err(|source| Error::Log {
+                let log = PartitionLog::open(&dir.join(partition.to_string()), options, &self.syncer).map_err(|source| Error::Log {
                     topic: topic.to_owned(),
                     partition,
                     source,

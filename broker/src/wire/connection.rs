@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Outbound, Request, Server,
-    frame::{ReadError, ReadTimeouts, is_exhausted, read_request},
+    frame::{ReadError, ReadLimits, is_exhausted, read_request},
     outbound::{Outgoing, write_responses},
 };
 use crate::{CloseReason, Event, limits::READ_BUFFER_BYTES};
@@ -192,14 +192,18 @@ impl Running {
 }
 
 async fn read_requests(server: &Server, connection: &Connection, reader: &mut BufReader<OwnedReadHalf>, service: &mut impl Service) -> CloseReason {
-    let mut timeouts = ReadTimeouts { start: Some(server.limits.handshake_timeout), rest: server.limits.frame_timeout };
+    let mut limits = ReadLimits {
+        bytes_max: server.limits.produce_frame_bytes_max.max(server.limits.smartmodule_frame_bytes_max),
+        start: Some(server.limits.handshake_timeout),
+        rest: server.limits.frame_timeout,
+    };
     loop {
-        let request = match read_request(reader, timeouts, |api_key| service.frame_bytes_max(api_key)).await {
+        let request = match read_request(reader, limits, |api_key| service.frame_bytes_max(api_key)).await {
             Ok(Some(request)) => request,
             Ok(None) => return CloseReason::ByPeer,
             Err(error) => return describe(connection, &error),
         };
-        timeouts.start = None;
+        limits.start = None;
         server.observer.observe(Event::BytesReceived { plane: server.plane, bytes: request.bytes as u64 });
         if let Err(refusal) = service.handle(request).await {
             connection.refuse(&refusal);

@@ -45,9 +45,11 @@ pub(crate) enum ReadError {
     Header(io::Error),
 }
 
-/// Time limits of reading one request.
+/// Limits of reading one request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ReadTimeouts {
+pub(crate) struct ReadLimits {
+    /// Size of the largest request of all; one that announces more is not even looked at.
+    pub(crate) bytes_max: usize,
     /// For the first byte; unlimited where `None`, since idle connections are legitimate.
     pub(crate) start: Option<Duration>,
     /// For the rest.
@@ -58,24 +60,24 @@ pub(crate) struct ReadTimeouts {
 ///
 /// `length_max` gives the largest frame for an api key, or `None` for an unknown key; it is asked before any
 /// memory is set aside for the frame.
-pub(crate) async fn read_request<R>(reader: &mut R, timeouts: ReadTimeouts, length_max: impl Fn(u16) -> Option<usize>) -> Result<Option<Request>, ReadError>
+pub(crate) async fn read_request<R>(reader: &mut R, limits: ReadLimits, length_max: impl Fn(u16) -> Option<usize>) -> Result<Option<Request>, ReadError>
 where
     R: AsyncRead + Unpin,
 {
     let mut first = [0_u8; 1];
     let started = reader.read(&mut first);
-    let count = match timeouts.start {
+    let count = match limits.start {
         Some(limit) => timeout(limit, started).await.map_err(|_| ReadError::TimedOut)??,
         None => started.await?,
     };
     if count == 0 {
         return Ok(None);
     }
-    let rest = read_rest(reader, first[0], length_max);
-    timeout(timeouts.rest, rest).await.map_err(|_| ReadError::TimedOut)?.map(Some)
+    let rest = read_rest(reader, first[0], limits.bytes_max, length_max);
+    timeout(limits.rest, rest).await.map_err(|_| ReadError::TimedOut)?.map(Some)
 }
 
-async fn read_rest<R>(reader: &mut R, first: u8, length_max: impl Fn(u16) -> Option<usize>) -> Result<Request, ReadError>
+async fn read_rest<R>(reader: &mut R, first: u8, bytes_max: usize, length_max: impl Fn(u16) -> Option<usize>) -> Result<Request, ReadError>
 where
     R: AsyncRead + Unpin,
 {
@@ -83,8 +85,8 @@ where
     reader.read_exact(&mut prefix[1..]).await?;
     let declared = i32::from_be_bytes(prefix);
     let length = usize::try_from(declared).unwrap_or(0);
-    if length < FRAME_BYTES_MIN {
-        return Err(ReadError::Length { length: declared.into(), length_max: i32::MAX as usize });
+    if !(FRAME_BYTES_MIN..=bytes_max).contains(&length) {
+        return Err(ReadError::Length { length: declared.into(), length_max: bytes_max });
     }
 
     let mut fixed = [0_u8; FRAME_BYTES_MIN];
