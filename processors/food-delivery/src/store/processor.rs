@@ -1,0 +1,162 @@
+//! Wires the rules of the store to the task.
+
+use fluvio_streams::envelope::{Message, Unreadable};
+use fluvio_streams::processor::{Context, Failure, Input, Processor, Rejection, Timer};
+use fluvio_streams::state::StateError;
+use fluvio_streams::topology::{ProcessorSpec, Routing, Source, names};
+use serde_json::{Value, json};
+
+use super::decide::decide;
+use super::parking;
+use super::state::{Parked, Progress, StoreOrder};
+use crate::fields::Fields;
+use crate::limits::COMMAND_IDS_MAX;
+use crate::{commands, fields, topics};
+
+/// Name of the processor.
+pub const NAME: &str = "store";
+/// Totals that the store keeps.
+pub const TOTALS: [&str; 1] = [parking::TOTAL];
+
+const STORE: &str = "store-orders";
+const RETENTION_TIMER: &str = "retention";
+
+/// The processor of the store and its riders.
+#[derive(Debug)]
+pub struct Store {
+    park_ms: i64,
+    retention_ms: i64,
+}
+
+/// Returns the store as part of the topology. A command waits `park_ms` for its order; an ended order is forgotten after `retention_ms`.
+pub fn spec(park_ms: i64, retention_ms: i64) -> ProcessorSpec {
+    ProcessorSpec {
+        name: NAME.to_owned(),
+        sources: vec![
+            Source::commands(topics::COMMANDS, "orderId", Routing::Types(names(&super::COMMANDS))),
+            Source::events(topics::ORDERS_EVENTS, &["OrderPlaced", "OrderCancelled"]),
+        ],
+        sinks: vec![topics::STORE_EVENTS.to_owned()],
+        journal: topics::journal(NAME),
+        stores: vec![STORE.to_owned(), parking::STORE.to_owned()],
+        calls: Vec::new(),
+        rejections: topics::REJECTIONS.to_owned(),
+        dead_letters: topics::DEAD_LETTERS.to_owned(),
+        logic: std::sync::Arc::new(Store { park_ms, retention_ms }),
+    }
+}
+
+impl Processor for Store {
+    fn process(&self, input: Input<'_>, cx: &mut Context<'_>) -> Result<(), Failure> {
+        match input {
+            Input::Message(message) if message.position.topic == topics::COMMANDS => self.command(message, cx),
+            Input::Message(message) => self.order_event(message, cx),
+            Input::Timer(timer) => Ok(timer_fired(timer, cx)?),
+            Input::CallResult(_) => Ok(()),
+        }
+    }
+
+    fn totals(&self) -> &'static [&'static str] {
+        &TOTALS
+    }
+}
+
+impl Store {
+    fn command(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let body: Value = message.decode()?;
+        let in_words = |error| fields::unreadable(&message.kind, &error);
+        let reason = Fields::of(&body, "").and_then(|fields| fields.text("reason")).map_err(in_words)?;
+        let command_id = commands::explicit_id(&body).map_err(in_words)?;
+        let order_id = message.subject.as_deref().ok_or_else(|| commands::no_order_id(&message.kind))?;
+        let command = Parked {
+            kind: message.kind.clone(),
+            id: message.id.clone(),
+            command_id: command_id.map(str::to_owned),
+            reason: reason.map(str::to_owned),
+            correlation: message.correlation.clone(),
+            position: message.position.to_string(),
+        };
+        match cx.get::<StoreOrder>(STORE, order_id)? {
+            Some(mut order) => Ok(self.take(cx, order_id, &mut order, &command)?),
+            None => parking::park(cx, order_id, command, self.park_ms),
+        }
+    }
+
+    /// Applies a command to an order that the store knows.
+    fn take(&self, cx: &mut Context<'_>, order_id: &str, order: &mut StoreOrder, command: &Parked) -> Result<(), Failure> {
+        commands::refuse_duplicate(&order.command_ids, command.command_id.as_deref())?;
+        let (event, progress) = decide(&command.kind, order.progress)?;
+        order.progress = progress;
+        commands::remember(&mut order.command_ids, command.command_id.as_deref(), COMMAND_IDS_MAX);
+        emit(cx, event, order_id, command.reason.as_deref());
+        self.put(cx, order_id, order)?;
+        Ok(())
+    }
+
+    fn order_event(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let order_id = message.subject.as_deref().ok_or_else(|| Unreadable(format!("{}: field `subject` is missing", message.kind)))?;
+        match message.kind.as_str() {
+            "OrderPlaced" => self.placed(order_id, cx),
+            "OrderCancelled" => Ok(self.cancelled(order_id, cx)?),
+            kind => Err(Unreadable(format!("the store does not follow `{kind}`")).into()),
+        }
+    }
+
+    fn placed(&self, order_id: &str, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if cx.get::<StoreOrder>(STORE, order_id)?.is_some() {
+            return Ok(());
+        }
+        let mut order = StoreOrder { progress: Progress::Placed, command_ids: Vec::new() };
+        self.put(cx, order_id, &order)?;
+        for command in parking::take(cx, order_id)? {
+            cx.set_correlation(&command.correlation);
+            match self.take(cx, order_id, &mut order, &command) {
+                Ok(()) => {}
+                Err(Failure::Rejected(rejection)) => parking::refuse(cx, order_id, &command, &rejection),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    /// The orders' word is final: whatever the store has done with it ends.
+    fn cancelled(&self, order_id: &str, cx: &mut Context<'_>) -> Result<(), StateError> {
+        // An order that was cancelled before it was paid never came here.
+        let Some(mut order) = cx.get::<StoreOrder>(STORE, order_id)? else { return Ok(()) };
+        if order.progress == Progress::Cancelled {
+            return Ok(());
+        }
+        order.progress = Progress::Cancelled;
+        emit(cx, "StoreOrderCancelled", order_id, None);
+        emit(cx, "DeliveryCancelled", order_id, None);
+        self.put(cx, order_id, &order)
+    }
+
+    fn put(&self, cx: &mut Context<'_>, order_id: &str, order: &StoreOrder) -> Result<(), StateError> {
+        if order.progress.is_final() {
+            cx.set_timer(RETENTION_TIMER, order_id, cx.now_ms().saturating_add(self.retention_ms))?;
+        }
+        cx.put(STORE, order_id, order);
+        Ok(())
+    }
+}
+
+fn timer_fired(timer: &Timer, cx: &mut Context<'_>) -> Result<(), StateError> {
+    if timer.name == RETENTION_TIMER {
+        cx.delete(STORE, &timer.key);
+        return Ok(());
+    }
+    let unknown: Rejection = commands::order_unknown(&timer.key);
+    for command in parking::take(cx, &timer.key)? {
+        parking::refuse(cx, &timer.key, &command, &unknown);
+    }
+    Ok(())
+}
+
+fn emit(cx: &mut Context<'_>, kind: &str, order_id: &str, reason: Option<&str>) {
+    let data = match reason {
+        Some(reason) => json!({"orderId": order_id, "reason": reason}),
+        None => json!({"orderId": order_id}),
+    };
+    cx.emit(topics::STORE_EVENTS, kind, order_id, &data);
+}
