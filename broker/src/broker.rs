@@ -177,3 +177,28 @@ async fn enforce_retention(catalogue: Arc<Catalogue>, observer: Arc<dyn Observer
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(advertised: Option<&str>, bound: &str, expected: Option<&str>) {
+        let found = endpoint(advertised, bound.parse().unwrap()).ok().map(|endpoint| endpoint.addr());
+        assert_eq!(found.as_deref(), expected);
+    }
+
+    #[test]
+    fn clients_are_told_an_address_that_they_can_connect_to() {
+        check(None, "127.0.0.1:9010", Some("127.0.0.1:9010"));
+        check(None, "0.0.0.0:9010", Some("127.0.0.1:9010"));
+        check(None, "[::1]:9010", Some("[::1]:9010"));
+        check(Some("broker.example"), "0.0.0.0:9010", Some("broker.example:9010"));
+        check(Some("broker.example:30010"), "0.0.0.0:9010", Some("broker.example:30010"));
+        check(Some("[::1]:30010"), "0.0.0.0:9010", Some("[::1]:30010"));
+        check(Some("broker.example:port"), "0.0.0.0:9010", None);
+        check(Some(""), "0.0.0.0:9010", None);
+        check(Some(":9010"), "0.0.0.0:9010", None);
+        check(Some("http://broker.example"), "0.0.0.0:9010", None);
+    }
+}

@@ -216,3 +216,75 @@ fn write_line(lines: &mut Vec<u8>, line: &Line) -> io::Result<()> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(consumer: &str) -> Key {
+        Key { topic: "topic".to_owned(), partition: 0, consumer: consumer.to_owned() }
+    }
+
+    fn offsets(store: &OffsetStore) -> Vec<(String, i64)> {
+        store.list().into_iter().map(|(key, position)| (key.consumer, position.offset)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_a_crash_cut_short_is_forgotten_and_the_rest_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("offsets");
+        let store = OffsetStore::open(path.clone(), Durability::Fsync, 10).unwrap();
+        store.commit(key("a"), 1, 5).await.unwrap();
+        store.commit(key("b"), 1, 6).await.unwrap();
+        store.commit(key("a"), 1, 7).await.unwrap();
+        store.delete(key("b")).await.unwrap();
+        drop(store);
+
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let complete = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let expected: &[(&str, i64)] = match complete {
+                0 => &[],
+                1 => &[("a", 5)],
+                2 => &[("a", 5), ("b", 6)],
+                3 => &[("a", 7), ("b", 6)],
+                _ => &[("a", 7)],
+            };
+            let store = OffsetStore::open(path.clone(), Durability::Os, 10).unwrap();
+            let found = offsets(&store);
+            let found: Vec<(&str, i64)> = found.iter().map(|(name, offset)| (name.as_str(), *offset)).collect();
+            assert_eq!(found, expected, "cut at {cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_refused_and_a_full_store_takes_no_new_consumers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("offsets");
+        let store = OffsetStore::open(path.clone(), Durability::Os, 1).unwrap();
+        store.commit(key("a"), 1, 5).await.unwrap();
+        let refused = store.commit(key("b"), 1, 5).await;
+        assert!(matches!(refused, Err(CommitError::Full { max: 1 })));
+        store.commit(key("a"), 1, 6).await.unwrap();
+        assert_eq!(offsets(&store), [("a".to_owned(), 6)]);
+        drop(store);
+        fs::write(&path, "not json\n").unwrap();
+        assert!(matches!(OffsetStore::open(path, Durability::Os, 1), Err(Error::Metadata { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_file_is_rewritten_when_it_has_grown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("offsets");
+        let store = OffsetStore::open(path.clone(), Durability::Os, 10).unwrap();
+        let long = key(&"c".repeat(10_000));
+        for offset in 0..1000 {
+            store.commit(long.clone(), 1, offset).await.unwrap();
+        }
+        assert!(fs::metadata(&path).unwrap().len() <= OFFSET_FILE_COMPACT_BYTES + 20_000);
+        drop(store);
+        let store = OffsetStore::open(path, Durability::Os, 10).unwrap();
+        assert_eq!(store.list()[0].1.offset, 999);
+    }
+}

@@ -112,6 +112,7 @@ async fn append(data: &Arc<Data>, job: Job) -> BoxFuture<'static, Result<(Frame,
     let data = Arc::clone(data);
     async move {
         let mut responses = Vec::with_capacity(appended.len());
+        let mut has_appended = false;
         for (name, entries) in appended {
             let mut partitions = Vec::with_capacity(entries.len());
             for (partition_index, result) in entries {
@@ -119,11 +120,14 @@ async fn append(data: &Arc<Data>, job: Job) -> BoxFuture<'static, Result<(Frame,
                     Ok(appended) => appended.durable(isolation, patience).await,
                     Err(error_code) => Err(error_code),
                 };
+                has_appended |= durable.is_ok();
                 partitions.push(describe(partition_index, durable));
             }
             responses.push(TopicProduceResponse { name, partitions });
         }
-        data.observer.observe(Event::AppendDurable { latency: arrived.elapsed() });
+        if has_appended {
+            data.observer.observe(Event::AppendDurable { latency: arrived.elapsed() });
+        }
         let body = ProduceResponse { responses, throttle_time_ms: 0 };
         Ok((response(correlation_id, version, &body, Bytes::new())?, permit))
     }
