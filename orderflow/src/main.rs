@@ -1,2 +1,23 @@
-//! Skeleton.
-fn main() {}
+//! The one binary: order and payment pipelines on Fluvio, on a laptop or on a cluster.
+//!
+//! What it is: the only place that reads flags, environment and files, that lists the systems, and that maps events to metrics. What it is not: it decides nothing about orders, and it
+//! knows no protocol; that is in the libraries.
+//!
+//! Where to start reading: [`instance`] (what is started, in which order), `cli` (the subcommands), `systems` (which businesses there are).
+
+mod cli;
+mod config;
+mod data_dir;
+mod instance;
+mod limits;
+mod provider;
+mod server;
+mod systems;
+mod telemetry;
+mod topics;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

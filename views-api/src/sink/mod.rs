@@ -8,6 +8,7 @@
 
 mod dead_letter;
 mod fold;
+mod following;
 mod partition;
 
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::dead_letter::DeadLetters;
+use self::following::Following;
+use crate::api::ReadyCheck;
 use crate::backoff::Backoff;
 use crate::store::{StoreError, ViewStore};
 use crate::telemetry::{Event, Observer};
@@ -55,18 +58,20 @@ struct Sink {
     store: Arc<dyn ViewStore>,
     dead_letters: DeadLetters,
     observer: Arc<dyn Observer>,
+    following: Arc<Following>,
 }
 
 /// Running sinks.
 #[derive(Debug)]
 pub struct Sinks {
     tasks: TaskTracker,
+    following: Arc<Following>,
 }
 
 impl Sinks {
     /// Starts a sink for every view of the systems. They run until `shutdown` is cancelled, whatever the log and the store do. Must be called within a tokio runtime.
     pub fn start(log: Arc<dyn Log>, systems: &[System], store: Arc<dyn ViewStore>, observer: Arc<dyn Observer>, shutdown: &CancellationToken) -> Self {
-        let tasks = TaskTracker::new();
+        let (tasks, following) = (TaskTracker::new(), Arc::<Following>::default());
         for system in systems {
             for projection in &system.projections {
                 let sink = Arc::new(Sink {
@@ -76,12 +81,19 @@ impl Sinks {
                     store: Arc::clone(&store),
                     dead_letters: DeadLetters::of(system, Arc::clone(&log)),
                     observer: Arc::clone(&observer),
+                    following: Arc::clone(&following),
                 });
+                following.waits(&sink.view, None, "it is not prepared yet");
                 tasks.spawn(supervise(sink, tasks.clone(), shutdown.clone()));
             }
         }
         tasks.close();
-        Self { tasks }
+        Self { tasks, following }
+    }
+
+    /// Returns a check that is ready while every sink follows its topic: its store is prepared and its reader is open. How far behind it is does not matter.
+    pub fn ready_check(&self) -> Arc<dyn ReadyCheck> {
+        self.following.clone()
     }
 
     /// Waits until the sinks have stopped, after `shutdown` was cancelled.
@@ -101,8 +113,10 @@ async fn supervise(sink: Arc<Sink>, tasks: TaskTracker, shutdown: CancellationTo
         match prepared {
             Ok(partitions) => {
                 for partition in 0..partitions {
+                    sink.following.waits(&sink.view, Some(partition), "it is not connected yet");
                     tasks.spawn(partition::run(Arc::clone(&sink), partition, shutdown.clone()));
                 }
+                sink.following.goes_on(&sink.view, None);
                 return;
             }
             Err(error) => sink.stalled(None, &error, &mut backoff, &shutdown).await,
@@ -119,6 +133,7 @@ impl Sink {
     /// Tells of a failure and waits before the next try.
     async fn stalled(&self, partition: Option<u32>, error: &SinkError, backoff: &mut Backoff, shutdown: &CancellationToken) {
         let retry_in = backoff.delay();
+        self.following.waits(&self.view, partition, &error.to_string());
         self.observer.observe(Event::ViewStalled { view: &self.view, partition, error, retry_in });
         let _ = tokio::time::timeout(retry_in, shutdown.cancelled()).await;
     }

@@ -35,6 +35,7 @@ pub(super) async fn run(sink: Arc<Sink>, partition: u32, shutdown: CancellationT
 async fn follow(sink: &Sink, partition: u32, backoff: &mut Backoff) -> Result<Infallible, SinkError> {
     let from = start(sink, partition).await?;
     let reader = sink.log.read(&sink.view.topic, partition, from, Some(&sink.projection.routing())).await?;
+    sink.following.goes_on(&sink.view, Some(partition));
     let (sender, receiver) = mpsc::channel(FETCHES_QUEUED_MAX);
     tokio::select! {
         failure = pump(reader, sender) => failure,

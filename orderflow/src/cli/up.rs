@@ -1,0 +1,114 @@
+//! `orderflow up`: starts an instance and runs it until Ctrl-C or SIGTERM.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, Settings, Storage};
+use crate::instance::{Addresses, Instance};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// TOML file with settings: the flags' names without dashes before them, for example `partitions = 8`
+    #[arg(long, env = "ORDERFLOW_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write the addresses to this file as JSON once they are known
+    #[arg(long, env = "ORDERFLOW_ADDRESSES_FILE", value_name = "FILE")]
+    addresses_file: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let settings = arguments.settings.or_file(arguments.config.as_deref())?;
+    super::log_to_stderr(settings.log.as_deref())?;
+    let config = settings.resolve()?;
+    super::tokio_runtime()?.block_on(serve(config, arguments.addresses_file.as_deref()))
+}
+
+async fn serve(config: Config, addresses_file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    // From here on a signal is ours: one that comes while everything starts must not leave half of it behind.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut stop_wanted = std::pin::pin!(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "Ctrl-C",
+            _ = terminate.recv() => "SIGTERM",
+        }
+    });
+    let shown = config.clone();
+    let instance = tokio::select! {
+        started = Instance::start(config) => started?,
+        _ = &mut stop_wanted => return Ok(ExitCode::SUCCESS),
+    };
+    if let Some(path) = addresses_file {
+        write_addresses(path, instance.addresses()).with_context(|| format!("--addresses-file: cannot write `{}`", path.display()))?;
+    }
+    print_welcome(&shown, instance.addresses());
+    tokio::select! {
+        () = instance.wait_running() => say("ready\n"),
+        _ = &mut stop_wanted => return stop(instance, "a signal").await,
+    }
+    let signal = stop_wanted.await;
+    stop(instance, signal).await
+}
+
+async fn stop(instance: Instance, signal: &str) -> anyhow::Result<ExitCode> {
+    say(&format!("stopping after {signal}\n"));
+    instance.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file is there whole, or not at all: who waits for it may read it as soon as it is there.
+fn write_addresses(path: &Path, addresses: &Addresses) -> anyhow::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    std::fs::write(&new, serde_json::to_vec_pretty(addresses)?)?;
+    Ok(std::fs::rename(&new, path)?)
+}
+
+fn print_welcome(config: &Config, addresses: &Addresses) {
+    let Addresses { sc, spu, http, metrics } = addresses;
+    let broker = match spu {
+        Some(spu) => format!("Fluvio broker  {sc} (SC), {spu} (SPU), embedded"),
+        None => format!("Fluvio cluster {sc}"),
+    };
+    let data = match &config.storage {
+        Storage::Directory(directory) => directory.display().to_string(),
+        Storage::Ephemeral => "temporary, removed at the end".to_owned(),
+    };
+    let views = if config.mongodb.is_some() { "MongoDB" } else { "embedded" };
+    let order = r#"o-1:{"type":"PlaceOrder","orderId":"o-1","item":"chicken","quantity":1,"address":"Seoul","price":18000}"#;
+    say(&format!(
+        "orderflow {version}
+
+  {broker}
+  HTTP API       http://{http}
+  metrics        http://{metrics}/metrics
+  data           {data}; views: {views}
+
+Place an order, and look at it:
+
+  echo '{order}' | fluvio -c {sc} produce food-delivery-commands --key-separator ':'
+  curl http://{http}/food-delivery/orders/o-1
+
+The same over HTTP, and what happened, as events:
+
+  curl -i -X POST http://{http}/food-delivery/orders -H 'content-type: application/json' -d '{{\"item\":\"chicken\"}}'
+  fluvio -c {sc} consume food-delivery-orders-events -B -d
+
+Ctrl-C stops; the next start continues where it was.
+
+",
+        version = env!("CARGO_PKG_VERSION"),
+    ));
+}
+
+/// Prints to stdout. That nobody reads it any more is no reason to end.
+fn say(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

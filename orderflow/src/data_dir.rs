@@ -1,0 +1,185 @@
+//! The data directory: its format, its lock, and what is where in it.
+//!
+//! | path | what |
+//! |---|---|
+//! | `format` | which version wrote it |
+//! | `lock` | held by the process that uses it |
+//! | `embedded/broker` | topics of the embedded broker: the only thing here that cannot be rebuilt |
+//! | `embedded/state`, `embedded/views` | caches of what those topics say |
+//! | `clusters/<host>_<port>/...` | the same caches for a cluster: what was cached of one log must never meet another |
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+
+use crate::config::Storage;
+
+/// What `format` holds; changes when older data cannot be read any more.
+const FORMAT: &str = "orderflow data 1\n";
+
+/// A directory that is ours until this is dropped.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    root: PathBuf,
+    _lock: File,
+    /// Removes the directory in the end.
+    _temporary: Option<TempDir>,
+}
+
+impl DataDir {
+    /// Opens the directory, or creates it.
+    ///
+    /// # Errors
+    /// If it cannot be written, is in use, or holds something else; the text names the flag and what to do.
+    pub(crate) fn open(storage: &Storage) -> anyhow::Result<Self> {
+        match storage {
+            Storage::Directory(root) => Self::claim(root.clone(), None),
+            Storage::Ephemeral => {
+                let temporary = TempDir::with_prefix("orderflow-").context("--ephemeral: cannot create a temporary directory")?;
+                Self::claim(temporary.path().to_owned(), Some(temporary))
+            }
+        }
+    }
+
+    fn claim(root: PathBuf, temporary: Option<TempDir>) -> anyhow::Result<Self> {
+        let shown = root.display();
+        let cannot = |action: &str| format!("--data-dir: cannot {action} in `{shown}`; give a directory that this user can write");
+        fs::create_dir_all(&root).with_context(|| format!("--data-dir: cannot create `{shown}`; give a directory that this user can write"))?;
+        let lock = File::options().create(true).truncate(false).write(true).open(root.join("lock")).with_context(|| cannot("write"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!("--data-dir: `{shown}` is in use by another process; stop that one, or give another directory"),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| cannot("lock a file")),
+        }
+        check_format(&root)?;
+        Ok(Self { root, _lock: lock, _temporary: temporary })
+    }
+
+    /// Returns where the embedded broker keeps its topics.
+    pub(crate) fn broker(&self) -> PathBuf {
+        self.root.join("embedded").join("broker")
+    }
+
+    /// Returns where what is cached of a log is kept: of the embedded broker, or of the cluster at `fluvio`.
+    pub(crate) fn caches(&self, fluvio: Option<&str>) -> Caches {
+        let base = match fluvio {
+            None => self.root.join("embedded"),
+            Some(endpoint) => {
+                let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-');
+                let name: String = endpoint.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).collect();
+                self.root.join("clusters").join(name)
+            }
+        };
+        Caches { state: base.join("state"), views: base.join("views") }
+    }
+}
+
+/// Directories of what can be rebuilt from topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caches {
+    /// Stores of tasks.
+    pub(crate) state: PathBuf,
+    /// Embedded views.
+    pub(crate) views: PathBuf,
+}
+
+impl Caches {
+    /// Creates the directories.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub(crate) fn create(&self) -> anyhow::Result<()> {
+        for directory in [&self.state, &self.views] {
+            fs::create_dir_all(directory).with_context(|| format!("--data-dir: cannot create `{}`", directory.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks who wrote the directory, or says that it was us.
+fn check_format(root: &Path) -> anyhow::Result<()> {
+    let (path, shown) = (root.join("format"), root.display());
+    match fs::read_to_string(&path) {
+        Ok(found) if found == FORMAT => Ok(()),
+        Ok(found) => {
+            let found: String = found.trim().chars().filter(|letter| !letter.is_control()).take(60).collect();
+            bail!(
+                "--data-dir: `{shown}` holds data of another version (`{found}`, this program reads `{}`); use the version that wrote it, or give another directory",
+                FORMAT.trim()
+            )
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if has_files(root).with_context(|| format!("--data-dir: cannot read `{shown}`"))? {
+                bail!("--data-dir: `{shown}` holds files that are not ours (it has no file `format`); give an empty or a new directory");
+            }
+            write_durably(root, &path).with_context(|| format!("--data-dir: cannot write `{}`", path.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("--data-dir: cannot read `{}`", path.display())),
+    }
+}
+
+fn has_files(root: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(root)? {
+        // A file called `format.new` is what a crash in the middle of `write_durably` leaves behind.
+        if !matches!(entry?.file_name().to_str(), Some("lock" | "format.new")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The file is there whole, or not at all.
+fn write_durably(root: &Path, path: &Path) -> io::Result<()> {
+    let new = root.join("format.new");
+    fs::write(&new, FORMAT)?;
+    File::open(&new)?.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(root)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(root: &Path) -> anyhow::Result<DataDir> {
+        DataDir::open(&Storage::Directory(root.to_owned()))
+    }
+
+    #[test]
+    fn a_directory_is_used_again_but_not_twice_at_once() {
+        let parent = TempDir::new().expect("a temporary directory");
+        let root = parent.path().join("new").join("data");
+        let first = open(&root).expect("a new directory can be used");
+        let error = open(&root).expect_err("it is in use");
+        assert!(error.to_string().contains("--data-dir") && error.to_string().contains("in use"), "{error}");
+        drop(first);
+        open(&root).expect("it can be used again");
+    }
+
+    #[test]
+    fn what_others_wrote_is_left_alone() {
+        let directory = TempDir::new().expect("a temporary directory");
+        fs::write(directory.path().join("thesis.txt"), "long").expect("a file can be written");
+        let error = open(directory.path()).expect_err("it is not ours");
+        assert!(error.to_string().contains("not ours"), "{error}");
+
+        let directory = TempDir::new().expect("a temporary directory");
+        fs::write(directory.path().join("format"), "orderflow data 99\n").expect("a file can be written");
+        let error = open(directory.path()).expect_err("it is of another version");
+        assert!(error.to_string().contains("another version (`orderflow data 99`"), "{error}");
+    }
+
+    #[test]
+    fn caches_of_different_logs_are_kept_apart() {
+        let data = DataDir::open(&Storage::Ephemeral).expect("a temporary directory");
+        let caches = [data.caches(None), data.caches(Some("a:9003")), data.caches(Some("b:9003"))];
+        assert_ne!(caches[0], caches[1]);
+        assert_ne!(caches[1], caches[2]);
+        let root = data.root.clone();
+        drop(data);
+        assert!(!root.exists(), "an ephemeral directory is removed");
+    }
+}

@@ -1,0 +1,272 @@
+//! One running instance: broker, processors, views, HTTP API and metrics, started in this order and stopped in the reverse one.
+//!
+//! The embedded broker is met over TCP like any cluster: there is one code path.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use async_trait::async_trait;
+use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions};
+use fluvio_streams::log::Log;
+use fluvio_streams::runtime::{Options as RuntimeOptions, Runtime, TaskStatus};
+use fluvio_streams::state::store::{FjallStores, StoreOptions};
+use fluvio_streams::system::System;
+use fluvio_streams::telemetry::Phase;
+use fluvio_streams::time::SystemClock;
+use orderflow_broker::{Broker, Durability as BrokerDurability, Options as BrokerOptions};
+use orderflow_views::api::ReadyCheck;
+use orderflow_views::store::{EmbeddedStore, MongoStore, ViewStore};
+use orderflow_views::{ApiOptions, ApiState, Sinks};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Durability};
+use crate::data_dir::{Caches, DataDir};
+use crate::limits::{
+    HTTP_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX, REACH_POLL, REACH_TIMEOUT, STOP_BROKER_TIMEOUT, STOP_PROCESSORS_TIMEOUT, STOP_REQUESTS_TIMEOUT,
+    STOP_VIEWS_TIMEOUT,
+};
+use crate::server::{Server, listen};
+use crate::telemetry::Telemetry;
+use crate::{systems, topics};
+
+/// Where an instance can be reached.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Addresses {
+    /// Control plane that clients connect to, of the embedded broker or of the cluster.
+    pub(crate) sc: String,
+    /// Data plane of the embedded broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) spu: Option<SocketAddr>,
+    /// HTTP API.
+    pub(crate) http: SocketAddr,
+    /// Prometheus endpoint.
+    pub(crate) metrics: SocketAddr,
+}
+
+/// A running instance. Dropping it stops it without waiting.
+pub(crate) struct Instance {
+    addresses: Addresses,
+    http: Server,
+    metrics: Server,
+    runtimes: Vec<Runtime>,
+    sinks: Sinks,
+    /// Answers requests that wait at once.
+    stopping: CancellationToken,
+    stopping_sinks: CancellationToken,
+    broker: Option<Broker>,
+    // Kept to the end: the metrics count until then, and the directory is ours until then.
+    _telemetry: Telemetry,
+    _data: DataDir,
+}
+
+impl Instance {
+    /// Starts an instance. When this returns, it can be reached; it is ready when its `/health/ready` says so.
+    ///
+    /// # Errors
+    /// Whatever hinders it; the text names the flag and says what to do.
+    pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
+        // Ports and the directory first: what is wrong with them shows at once and nothing has been done yet.
+        let http_listener = listen("--http-addr", config.http_addr).await?;
+        let metrics_listener = listen("--metrics-addr", config.metrics_addr).await?;
+        let data = DataDir::open(&config.storage)?;
+        let caches = data.caches(config.fluvio.as_deref());
+        caches.create()?;
+
+        let systems = systems::all()?;
+        let telemetry = Telemetry::new(&systems, config.partitions)?;
+        let store = open_views(&config, &caches).await?;
+        let broker = match &config.fluvio {
+            Some(_) => None,
+            None => Some(start_broker(&config, &data, &telemetry).await?),
+        };
+        let endpoint = config.fluvio.clone().unwrap_or_else(|| broker.as_ref().map(|broker| broker.sc_addr().to_string()).unwrap_or_default());
+        let log = connect(&endpoint, &config, &telemetry).await?;
+
+        let stores = FjallStores::open(&caches.state, StoreOptions::default()).context("--data-dir: the stores of the processors cannot be opened")?;
+        let options = RuntimeOptions {
+            log: log.clone(),
+            stores: Arc::new(stores),
+            clock: Arc::new(SystemClock),
+            calls: systems::call_handlers(config.payment_profile, &telemetry.provider),
+            observer: telemetry.streams.clone(),
+            instance: format!("orderflow-{}", std::process::id()),
+        };
+        let mut runtimes = Vec::new();
+        for system in &systems {
+            let started = Runtime::start(&system.topology, options.clone()).await;
+            runtimes.push(started.with_context(|| format!("the processors of {} cannot start", system.name))?);
+        }
+        let stopping_sinks = CancellationToken::new();
+        let log: Arc<dyn Log> = log;
+        let sinks = Sinks::start(log.clone(), &systems, store.clone(), telemetry.views.clone(), &stopping_sinks);
+        let stopping = CancellationToken::new();
+        let checks: Vec<Arc<dyn ReadyCheck>> =
+            vec![Arc::new(ProcessorsRun { statuses: runtimes.iter().map(Runtime::watch_statuses).collect() }), sinks.ready_check()];
+        let api = api(&log, systems, store, &telemetry, checks, &stopping)?;
+        let http = Server::start(http_listener, api, HTTP_CONNECTIONS_MAX)?;
+        let metrics = Server::start(metrics_listener, telemetry.router(), METRICS_CONNECTIONS_MAX)?;
+        let addresses = Addresses { sc: endpoint, spu: broker.as_ref().map(Broker::spu_addr), http: http.address(), metrics: metrics.address() };
+        Ok(Self { addresses, http, metrics, runtimes, sinks, stopping, stopping_sinks, broker, _telemetry: telemetry, _data: data })
+    }
+
+    /// Returns where it can be reached.
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Waits until every task of every processor runs.
+    pub(crate) async fn wait_running(&self) {
+        for runtime in &self.runtimes {
+            runtime.wait_running().await;
+        }
+    }
+
+    /// Stops everything within 2 s. What is not finished by then is finished at the next start: nothing is lost.
+    pub(crate) async fn stop(self) {
+        self.stopping.cancel();
+        self.http.stop(STOP_REQUESTS_TIMEOUT).await;
+        let stop_all = futures_util::future::join_all(self.runtimes.into_iter().map(Runtime::stop));
+        within("processors", STOP_PROCESSORS_TIMEOUT, stop_all).await;
+        self.stopping_sinks.cancel();
+        within("views", STOP_VIEWS_TIMEOUT, self.sinks.stopped()).await;
+        self.metrics.stop(Duration::ZERO).await;
+        if let Some(broker) = self.broker {
+            within("broker", STOP_BROKER_TIMEOUT, broker.stop()).await;
+        }
+    }
+}
+
+async fn within<T>(what: &str, limit: Duration, stopped: impl Future<Output = T>) {
+    if tokio::time::timeout(limit, stopped).await.is_err() {
+        tracing::warn!(what, limit_ms = limit.as_millis() as u64, "did not stop in time and is cut off");
+    }
+}
+
+async fn start_broker(config: &Config, data: &DataDir, telemetry: &Telemetry) -> anyhow::Result<Broker> {
+    let options = BrokerOptions {
+        data_dir: orderflow_broker::DataDir::Path(data.broker()),
+        sc_addr: config.sc_addr,
+        spu_addr: config.spu_addr,
+        durability: match config.durability {
+            Durability::Fsync => BrokerDurability::Fsync,
+            Durability::Os => BrokerDurability::Os,
+        },
+        observer: telemetry.broker.clone(),
+        ..BrokerOptions::default()
+    };
+    Broker::start(options).await.map_err(|error| {
+        use orderflow_broker::{Error, Plane};
+        let flag = |plane: &Plane| match plane {
+            Plane::Control => "--sc-addr",
+            Plane::Data => "--spu-addr",
+        };
+        let text = match &error {
+            Error::AddressInUse { plane, address } => {
+                format!("{}: {address} is in use by another process; stop that one, or give another address (port 0 takes a free one)", flag(plane))
+            }
+            Error::Listen { plane, address, .. } => {
+                format!("{}: cannot listen on {address}; give an address of this machine and a port that this user may open", flag(plane))
+            }
+            Error::DataDirLocked { .. } | Error::DataDirFormat { .. } | Error::File { .. } | Error::Metadata { .. } | Error::Log { .. } => {
+                "--data-dir: the embedded broker cannot use it".to_owned()
+            }
+            _ => "the embedded broker cannot start".to_owned(),
+        };
+        anyhow!(error).context(text)
+    })
+}
+
+/// Connects to the log and sees to it that topics and SmartModules are there.
+async fn connect(endpoint: &str, config: &Config, telemetry: &Telemetry) -> anyhow::Result<Arc<FluvioLog>> {
+    let unreachable = || match &config.fluvio {
+        Some(endpoint) => {
+            format!("--fluvio: no Fluvio cluster answers at {endpoint}; give the address of its SC, and see that it runs (`fluvio -c {endpoint} topic list`)")
+        }
+        None => "the embedded broker does not answer".to_owned(),
+    };
+    let options = FluvioLogOptions { observer: telemetry.log.clone(), ..FluvioLogOptions::new(endpoint) };
+    let log = reach(|| FluvioLog::connect(options.clone())).await.with_context(unreachable)?;
+    let admin = reach(|| topics::connect(endpoint)).await.with_context(unreachable)?;
+    topics::apply(&admin, &log, &topics::all(config.partitions)?).await?;
+    Ok(log)
+}
+
+async fn open_views(config: &Config, caches: &Caches) -> anyhow::Result<Arc<dyn ViewStore>> {
+    let Some(uri) = &config.mongodb else {
+        let store = EmbeddedStore::open(&caches.views).context("--data-dir: the embedded views cannot be opened")?;
+        return Ok(Arc::new(store));
+    };
+    let store = MongoStore::connect(uri, None).await.context("--mongodb: this is not a connection string (`mongodb://HOST:PORT/DATABASE`)")?;
+    let ready = reach(|| store.ready()).await;
+    ready.context("--mongodb: no MongoDB answers there; give the URI of a server that runs, or leave the flag out for embedded views")?;
+    Ok(Arc::new(store))
+}
+
+/// Tries for a bounded time to reach something.
+async fn reach<T, E, F: Future<Output = Result<T, E>>>(attempt: impl Fn() -> F) -> anyhow::Result<T>
+where
+    E: Into<anyhow::Error>,
+{
+    let deadline = Instant::now() + REACH_TIMEOUT;
+    loop {
+        let error: anyhow::Error = match tokio::time::timeout_at(deadline, attempt()).await {
+            Ok(Ok(reached)) => return Ok(reached),
+            Ok(Err(error)) => error.into(),
+            Err(_) => anyhow!("no answer within {} s", REACH_TIMEOUT.as_secs()),
+        };
+        if Instant::now() + REACH_POLL >= deadline {
+            return Err(error);
+        }
+        tokio::time::sleep(REACH_POLL).await;
+    }
+}
+
+fn api(
+    log: &Arc<dyn Log>,
+    systems: Vec<System>,
+    store: Arc<dyn ViewStore>,
+    telemetry: &Telemetry,
+    checks: Vec<Arc<dyn ReadyCheck>>,
+    stopping: &CancellationToken,
+) -> anyhow::Result<axum::Router> {
+    let state = ApiState::new(log.clone(), systems, store, telemetry.views.clone(), ApiOptions::default(), checks, stopping.clone());
+    orderflow_views::router(&state).context("the routes of the HTTP API contradict each other")
+}
+
+/// Ready once every task runs.
+struct ProcessorsRun {
+    statuses: Vec<watch::Receiver<BTreeMap<String, TaskStatus>>>,
+}
+
+#[async_trait]
+impl ReadyCheck for ProcessorsRun {
+    fn name(&self) -> &str {
+        "processors"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let waiting: Vec<String> = self.statuses.iter().flat_map(|statuses| idle(&statuses.borrow())).collect();
+        if waiting.is_empty() { Ok(()) } else { Err(waiting.join("; ")) }
+    }
+}
+
+fn idle(statuses: &BTreeMap<String, TaskStatus>) -> Vec<String> {
+    let waiting = statuses.iter().filter(|(_, status)| status.phase != Phase::Running);
+    waiting
+        .map(|(task, status)| {
+            let phase = match status.phase {
+                Phase::Restoring => "restoring",
+                Phase::Running => "running",
+                Phase::Waiting => "waiting",
+                Phase::Stopped => "stopped",
+            };
+            status.problem.as_ref().map_or_else(|| format!("{task} is {phase}"), |problem| format!("{task} is {phase}: {problem}"))
+        })
+        .collect()
+}

@@ -1,0 +1,278 @@
+//! Metrics of the processors. All handles of a task are made once, so that counting costs an addition.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use fluvio_streams::system::System;
+use fluvio_streams::telemetry::{Event, Observer, Phase, TaskName};
+use fluvio_streams::topology::ProcessorSpec;
+use metrics::{Counter, Gauge, Histogram};
+
+use super::catalog;
+use super::registry::{Family, Registry};
+
+/// Accounts of money that every processor keeps which takes money, as the names of its totals.
+const MONEY: [&str; 4] = ["captured_won", "refunded_won", "live_won", "open_won"];
+/// Ends of the names of a breaker's totals: what is before them is the breaker's name.
+const BREAKER_OPEN: &str = "breaker_open";
+const BREAKER_HALF_OPEN: &str = "breaker_half_open";
+
+/// Counts what processors do.
+pub(crate) struct StreamsMeters {
+    /// By application and processor.
+    processors: HashMap<String, HashMap<String, ProcessorMeters>>,
+}
+
+struct ProcessorMeters {
+    process_latency: Histogram,
+    commit_latency: Histogram,
+    rejections: Family<Counter>,
+    failures: Family<Counter>,
+    money: BTreeMap<&'static str, Gauge>,
+    imbalance: Gauge,
+    /// By partition.
+    tasks: Vec<TaskMeters>,
+}
+
+struct TaskMeters {
+    records_in: Counter,
+    records_out: HashMap<String, Counter>,
+    /// By source: records, seconds.
+    lag: HashMap<String, (Gauge, Gauge)>,
+    /// By source: dead-lettered, skipped.
+    unreadable: HashMap<String, (Counter, Counter)>,
+    restore_records: Gauge,
+    restore_seconds: Gauge,
+    phases: [(Phase, Gauge); 4],
+    retries_read: Counter,
+    retries_append: Counter,
+    calls_pending: Gauge,
+    timers_pending: Gauge,
+    repeated: Counter,
+    breakers: HashMap<&'static str, BreakerMeters>,
+    totals: HashMap<&'static str, (AtomicI64, Option<Gauge>)>,
+}
+
+struct BreakerMeters {
+    closed: Gauge,
+    open: Gauge,
+    half_open: Gauge,
+}
+
+impl StreamsMeters {
+    pub(super) fn new(registry: &Arc<Registry>, systems: &[System], partitions: u32) -> Self {
+        let of_system = |system: &System| {
+            let application = &system.topology.application;
+            let processors = &system.topology.processors;
+            (application.clone(), processors.iter().map(|spec| (spec.name.clone(), processor(registry, application, spec, partitions))).collect())
+        };
+        Self { processors: systems.iter().map(of_system).collect() }
+    }
+
+    fn processor(&self, name: TaskName<'_>) -> Option<&ProcessorMeters> {
+        self.processors.get(name.application)?.get(name.processor)
+    }
+
+    fn task(&self, name: TaskName<'_>) -> Option<&TaskMeters> {
+        self.processor(name)?.tasks.get(name.partition as usize)
+    }
+
+    fn run_committed(&self, event: &Event<'_>) {
+        let Event::RunCommitted { task, inputs, processing, committing, .. } = event else { return };
+        let Some(processor) = self.processor(*task) else { return };
+        processor.process_latency.record(processing.as_secs_f64());
+        processor.commit_latency.record(committing.as_secs_f64());
+        if let Some(meters) = processor.tasks.get(task.partition as usize) {
+            meters.records_in.increment(*inputs as u64);
+        }
+    }
+
+    fn total(&self, task: TaskName<'_>, name: &str, value: i64) {
+        let Some(processor) = self.processor(task) else { return };
+        let Some((total, gauge)) = processor.tasks.get(task.partition as usize).and_then(|meters| meters.totals.get(name)) else { return };
+        total.store(value, Ordering::Relaxed);
+        if let Some(gauge) = gauge {
+            gauge.set(value as f64);
+        }
+        if let Some(gauge) = processor.money.get(name) {
+            gauge.set(processor.tasks.iter().map(|task| task.total(name)).sum::<i64>() as f64);
+        }
+        if name.ends_with(BREAKER_OPEN) || name.ends_with(BREAKER_HALF_OPEN) {
+            processor.tasks[task.partition as usize].report_breakers();
+        }
+    }
+
+    /// A task tells all its totals in one go; once it has told everything, they belong to one state and must balance.
+    fn balance(&self, task: TaskName<'_>) {
+        let Some(processor) = self.processor(task).filter(|processor| !processor.money.is_empty()) else { return };
+        let imbalance = |task: &TaskMeters| {
+            let [captured, refunded, live, open] = MONEY.map(|name| task.total(name));
+            (captured - refunded - live - open).abs()
+        };
+        processor.imbalance.set(processor.tasks.iter().map(imbalance).sum::<i64>() as f64);
+    }
+}
+
+impl Observer for StreamsMeters {
+    fn observe(&self, event: &Event<'_>) {
+        match event {
+            Event::RunCommitted { .. } => self.run_committed(event),
+            Event::PhaseEntered(task, entered) => {
+                for (phase, gauge) in self.task(*task).iter().flat_map(|meters| &meters.phases) {
+                    gauge.set(if phase == entered { 1.0 } else { 0.0 });
+                }
+            }
+            Event::Restored { task, records, took } => {
+                if let Some(meters) = self.task(*task) {
+                    meters.restore_records.set(*records as f64);
+                    meters.restore_seconds.set(took.as_secs_f64());
+                }
+            }
+            Event::LagMeasured { task, topic, records, age_ms } => {
+                if let Some((lag_records, lag_seconds)) = self.task(*task).and_then(|meters| meters.lag.get(*topic)) {
+                    lag_records.set(*records as f64);
+                    lag_seconds.set(*age_ms as f64 / 1_000.0);
+                }
+            }
+            Event::EffectsSent { task, topic, count } => {
+                if let Some(sent) = self.task(*task).and_then(|meters| meters.records_out.get(*topic)) {
+                    sent.increment(*count as u64);
+                }
+            }
+            Event::Rejected { task, reason } => {
+                if let Some(processor) = self.processor(*task) {
+                    processor.rejections.of(&[reason]).increment(1);
+                }
+            }
+            Event::Unreadable { task, topic, dead_lettered } => {
+                if let Some((to_dead_letters, skipped)) = self.task(*task).and_then(|meters| meters.unreadable.get(*topic)) {
+                    if *dead_lettered { to_dead_letters } else { skipped }.increment(1);
+                }
+            }
+            Event::Repeated { task, count } => {
+                if let Some(meters) = self.task(*task) {
+                    meters.repeated.increment(*count as u64);
+                }
+            }
+            Event::CallsPending(task, calls) => {
+                if let Some(meters) = self.task(*task) {
+                    meters.calls_pending.set(*calls as f64);
+                }
+            }
+            Event::TimersPending(task, timers) => {
+                if let Some(meters) = self.task(*task) {
+                    meters.timers_pending.set(*timers as f64);
+                }
+                // Follows the totals of the same report.
+                self.balance(*task);
+            }
+            Event::Total { task, name, value } => self.total(*task, name, *value),
+            Event::TaskFailed { task, kind } => {
+                if let Some(processor) = self.processor(*task) {
+                    processor.failures.of(&[kind]).increment(1);
+                }
+            }
+            Event::LogRetried { task, action } => {
+                if let Some(meters) = self.task(*task) {
+                    if *action == "read" { &meters.retries_read } else { &meters.retries_append }.increment(1);
+                }
+            }
+        }
+    }
+}
+
+impl TaskMeters {
+    fn total(&self, name: &str) -> i64 {
+        self.totals.get(name).map_or(0, |(total, _)| total.load(Ordering::Relaxed))
+    }
+
+    fn report_breakers(&self) {
+        for (name, meters) in &self.breakers {
+            let is = |end: &str| self.total(&format!("{name}{end}")) > 0;
+            let (open, half_open) = (is(BREAKER_OPEN), is(BREAKER_HALF_OPEN));
+            meters.open.set(f64::from(u8::from(open)));
+            meters.half_open.set(f64::from(u8::from(half_open)));
+            meters.closed.set(f64::from(u8::from(!open && !half_open)));
+        }
+    }
+}
+
+fn processor(registry: &Arc<Registry>, application: &str, spec: &ProcessorSpec, partitions: u32) -> ProcessorMeters {
+    let labels = [("application", application), ("processor", spec.name.as_str())];
+    let counted_by = |metric, label| {
+        let (registry, application, processor) = (Arc::clone(registry), application.to_owned(), spec.name.clone());
+        Family::new(move |values: &[&str]| registry.counter(metric, &[("application", &application), ("processor", &processor), (label, values[0])]))
+    };
+    let keeps_money = MONEY.iter().all(|name| spec.logic.totals().contains(name));
+    let account = |name: &'static str| {
+        let labels = [labels[0], labels[1], ("account", name.trim_end_matches("_won"))];
+        (name, registry.gauge(&catalog::MONEY, &labels))
+    };
+    ProcessorMeters {
+        process_latency: registry.histogram(&catalog::PROCESS_LATENCY, &labels),
+        commit_latency: registry.histogram(&catalog::COMMIT_LATENCY, &labels),
+        rejections: counted_by(&catalog::REJECTIONS, "reason"),
+        failures: counted_by(&catalog::TASK_FAILURES, "kind"),
+        money: if keeps_money { MONEY.into_iter().map(account).collect() } else { BTreeMap::new() },
+        imbalance: if keeps_money { registry.gauge(&catalog::MONEY_IMBALANCE, &labels) } else { Gauge::noop() },
+        tasks: (0..partitions).map(|partition| task(registry, application, spec, partition)).collect(),
+    }
+}
+
+fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition: u32) -> TaskMeters {
+    let partition = partition.to_string();
+    let labels = [("application", application), ("processor", spec.name.as_str()), ("partition", partition.as_str())];
+    let with = |label: &'static str, value: &str| [labels[0], labels[1], labels[2], (label, value)].map(|(name, value)| (name, value.to_owned()));
+    let counter = |metric, label, value: &str| {
+        let owned = with(label, value);
+        registry.counter(metric, &owned.each_ref().map(|(name, value)| (*name, value.as_str())))
+    };
+    let gauge = |metric, label, value: &str| {
+        let owned = with(label, value);
+        registry.gauge(metric, &owned.each_ref().map(|(name, value)| (*name, value.as_str())))
+    };
+    let unreadable =
+        |topic: &str, handling| registry.counter(&catalog::UNREADABLE_RECORDS, &[labels[0], labels[1], labels[2], ("topic", topic), ("handling", handling)]);
+    let breaker_state = |breaker: &str, state| {
+        registry.gauge(&catalog::BREAKER_STATE, &[labels[0], labels[1], labels[2], ("breaker", breaker.trim_end_matches('_')), ("state", state)])
+    };
+    let totals = spec.logic.totals();
+    let targets = spec.sinks.iter().chain([&spec.rejections, &spec.dead_letters]).chain(spec.sources.iter().map(|source| &source.topic));
+    let breaker_names = totals.iter().filter_map(|name| name.strip_suffix(BREAKER_HALF_OPEN));
+    let is_other = |name: &str| !MONEY.contains(&name) && !name.ends_with(BREAKER_OPEN) && !name.ends_with(BREAKER_HALF_OPEN);
+    TaskMeters {
+        records_in: registry.counter(&catalog::RECORDS_IN, &labels),
+        records_out: targets.map(|topic| (topic.clone(), counter(&catalog::RECORDS_OUT, "topic", topic))).collect(),
+        lag: spec
+            .sources
+            .iter()
+            .map(|source| {
+                let topic = &source.topic;
+                (topic.clone(), (gauge(&catalog::CONSUMER_LAG_RECORDS, "topic", topic), gauge(&catalog::CONSUMER_LAG_SECONDS, "topic", topic)))
+            })
+            .collect(),
+        unreadable: spec
+            .sources
+            .iter()
+            .map(|source| (source.topic.clone(), (unreadable(&source.topic, "dead-letter"), unreadable(&source.topic, "skip"))))
+            .collect(),
+        restore_records: registry.gauge(&catalog::RESTORE_RECORDS, &labels),
+        restore_seconds: registry.gauge(&catalog::RESTORE_SECONDS, &labels),
+        phases: [(Phase::Restoring, "restoring"), (Phase::Running, "running"), (Phase::Waiting, "waiting"), (Phase::Stopped, "stopped")]
+            .map(|(phase, name)| (phase, gauge(&catalog::TASK_PHASE, "phase", name))),
+        retries_read: counter(&catalog::LOG_RETRIES, "action", "read"),
+        retries_append: counter(&catalog::LOG_RETRIES, "action", "append"),
+        calls_pending: registry.gauge(&catalog::CALLS_PENDING, &labels),
+        timers_pending: registry.gauge(&catalog::TIMERS_PENDING, &labels),
+        repeated: registry.counter(&catalog::REPEATED_RECORDS, &labels),
+        breakers: breaker_names
+            .map(|name| {
+                let [closed, open, half_open] = ["closed", "open", "half-open"].map(|state| breaker_state(name, state));
+                closed.set(1.0);
+                (name, BreakerMeters { closed, open, half_open })
+            })
+            .collect(),
+        totals: totals.iter().map(|name| (*name, (AtomicI64::new(0), is_other(name).then(|| gauge(&catalog::TASK_TOTAL, "name", name))))).collect(),
+    }
+}

@@ -1,0 +1,115 @@
+//! What the processors tell becomes what the endpoint shows.
+
+use std::time::Duration;
+
+use fluvio_streams::processor::{Context, Failure, Input, Processor};
+use fluvio_streams::system::System;
+use fluvio_streams::telemetry::{Event, Observer as _, Phase, TaskName};
+use fluvio_streams::topology::{ProcessorSpec, Source, Topology};
+
+use super::*;
+
+struct Till;
+
+impl Processor for Till {
+    fn process(&self, _input: Input<'_>, _context: &mut Context<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn totals(&self) -> &'static [&'static str] {
+        &["captured_won", "refunded_won", "live_won", "open_won", "door_breaker_open", "door_breaker_half_open", "guests"]
+    }
+}
+
+fn shop() -> System {
+    let till = ProcessorSpec {
+        name: "till".to_owned(),
+        sources: vec![Source::events("shop-events", &["Sold"])],
+        sinks: vec!["shop-receipts".to_owned()],
+        journal: "shop-till-journal".to_owned(),
+        stores: Vec::new(),
+        calls: Vec::new(),
+        rejections: "shop-rejections".to_owned(),
+        dead_letters: "shop-dead-letters".to_owned(),
+        logic: Arc::new(Till),
+    };
+    System {
+        name: "shop",
+        topology: Topology { application: "shop".to_owned(), processors: vec![till] },
+        commands_topic: "shop-commands".to_owned(),
+        commands: Vec::new(),
+        outcome_topics: Vec::new(),
+        outcome: |_, _, _| None,
+        projections: Vec::new(),
+        views: Vec::new(),
+    }
+}
+
+fn task(partition: u32) -> TaskName<'static> {
+    TaskName { application: "shop", processor: "till", partition }
+}
+
+#[track_caller]
+fn assert_shows(telemetry: &Telemetry, line: &str) {
+    let text = telemetry.handle.render();
+    assert!(text.lines().any(|shown| shown == line), "no line `{line}` in:\n{text}");
+}
+
+#[tokio::test]
+async fn money_is_summed_over_tasks_and_an_imbalance_shows() {
+    let telemetry = Telemetry::new(&[shop()], 2).expect("the catalog is right");
+    let tell = |partition, totals: [i64; 4]| {
+        for (name, value) in ["captured_won", "refunded_won", "live_won", "open_won"].into_iter().zip(totals) {
+            telemetry.streams.observe(&Event::Total { task: task(partition), name, value });
+        }
+        telemetry.streams.observe(&Event::TimersPending(task(partition), 0));
+    };
+    tell(0, [100, 30, 50, 20]);
+    tell(1, [7, 0, 7, 0]);
+    assert_shows(&telemetry, r#"orderflow_money_won{application="shop",processor="till",account="captured"} 107"#);
+    assert_shows(&telemetry, r#"orderflow_money_imbalance_won{application="shop",processor="till"} 0"#);
+    // Two tasks that are wrong in opposite directions are not right together.
+    tell(0, [100, 30, 50, 21]);
+    tell(1, [7, 0, 6, 0]);
+    assert_shows(&telemetry, r#"orderflow_money_imbalance_won{application="shop",processor="till"} 2"#);
+}
+
+#[tokio::test]
+async fn a_breaker_is_in_one_state_at_a_time() {
+    let telemetry = Telemetry::new(&[shop()], 1).expect("the catalog is right");
+    let shows = |state: &str, value: u8| {
+        let line = format!(r#"orderflow_breaker_state{{application="shop",processor="till",partition="0",breaker="door",state="{state}"}} {value}"#);
+        assert_shows(&telemetry, &line);
+    };
+    shows("closed", 1);
+    telemetry.streams.observe(&Event::Total { task: task(0), name: "door_breaker_open", value: 1 });
+    shows("closed", 0);
+    shows("open", 1);
+    telemetry.streams.observe(&Event::Total { task: task(0), name: "door_breaker_open", value: 0 });
+    telemetry.streams.observe(&Event::Total { task: task(0), name: "door_breaker_half_open", value: 1 });
+    shows("open", 0);
+    shows("half-open", 1);
+}
+
+#[tokio::test]
+async fn two_instances_count_apart_and_strangers_are_not_counted() {
+    let (first, second) = (Telemetry::new(&[shop()], 1).expect("the catalog is right"), Telemetry::new(&[shop()], 1).expect("the catalog is right"));
+    let run = |task| Event::RunCommitted { task, inputs: 3, effects: 0, processing: Duration::from_micros(70), committing: Duration::from_millis(3) };
+    first.streams.observe(&run(task(0)));
+    first.streams.observe(&run(task(9)));
+    first.streams.observe(&run(TaskName { application: "pharmacy", ..task(0) }));
+    assert_shows(&first, r#"orderflow_records_in_total{application="shop",processor="till",partition="0"} 3"#);
+    assert_shows(&first, r#"orderflow_process_latency_seconds_bucket{application="shop",processor="till",le="0.0001"} 2"#);
+    assert_shows(&second, r#"orderflow_records_in_total{application="shop",processor="till",partition="0"} 0"#);
+}
+
+#[tokio::test]
+async fn a_task_is_in_one_phase_at_a_time() {
+    let telemetry = Telemetry::new(&[shop()], 1).expect("the catalog is right");
+    for phase in [Phase::Waiting, Phase::Restoring, Phase::Running] {
+        telemetry.streams.observe(&Event::PhaseEntered(task(0), phase));
+    }
+    for (phase, value) in [("restoring", 0), ("running", 1), ("waiting", 0), ("stopped", 0)] {
+        assert_shows(&telemetry, &format!(r#"orderflow_task_phase{{application="shop",processor="till",partition="0",phase="{phase}"}} {value}"#));
+    }
+}

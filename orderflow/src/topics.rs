@@ -1,0 +1,160 @@
+//! The topics and SmartModules that the systems need, as the files in the repository say, and how they come onto a cluster.
+//!
+//! Through the official admin client, with the same types by which `fluvio topic create --config` reads the files: what is made by hand and what is made here is the same.
+
+use anyhow::{Context as _, bail};
+use fluvio::metadata::topic::TopicSpec;
+use fluvio::metadata::topic::config::TopicConfig;
+use fluvio::{FluvioAdmin, FluvioClusterConfig};
+use fluvio_streams::fluvio::{FluvioLog, THIN_MAP};
+use fluvio_streams::log::{Log as _, NewTopic};
+
+/// SmartModule by which people and other programs pick events.
+const EVENT_FILTER: &str = "event-filter";
+
+/// (name, wasm) of the SmartModules.
+pub(crate) const SMARTMODULES: [(&str, &[u8]); 2] = [
+    (THIN_MAP, include_bytes!("../../smartmodules/artifacts/thin-map.wasm")),
+    (EVENT_FILTER, include_bytes!("../../smartmodules/artifacts/event-filter.wasm")),
+];
+
+/// Lists the topic files of a system.
+macro_rules! topic_files {
+    ($system:literal: $($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../topics/", $system, "/", $name, ".yaml")))),+]
+    };
+}
+
+/// (file name, content) of the topic files.
+const FILES: &[(&str, &str)] = topic_files!("food-delivery":
+    "commands",
+    "dead-letters",
+    "notifications-events",
+    "notifications-journal",
+    "orders-events",
+    "orders-journal",
+    "payment-replies",
+    "payment-requests",
+    "payments-events",
+    "payments-journal",
+    "rejections",
+    "store-events",
+    "store-journal",
+);
+
+/// A topic as its file describes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Topic {
+    pub(crate) name: String,
+    pub(crate) spec: TopicSpec,
+}
+
+/// How a topic is on a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It is not there.
+    Missing,
+    /// It is there with this number of partitions.
+    Present(u32),
+}
+
+/// Returns all topics with this number of partitions.
+///
+/// # Errors
+/// If a file is not what Fluvio takes.
+pub(crate) fn all(partitions: u32) -> anyhow::Result<Vec<Topic>> {
+    let read = |(name, text): &(&str, &str)| {
+        let mut config: TopicConfig = text.parse().with_context(|| format!("topic file `{name}` is not what Fluvio takes"))?;
+        config.partition.count = Some(partitions);
+        Ok(Topic { name: config.meta.name.clone(), spec: TopicSpec::from(config) })
+    };
+    FILES.iter().map(read).collect()
+}
+
+/// Connects to the control plane of a cluster.
+///
+/// # Errors
+/// If nobody answers there.
+pub(crate) async fn connect(endpoint: &str) -> anyhow::Result<FluvioAdmin> {
+    let mut config = FluvioClusterConfig::new(endpoint);
+    config.client_id = Some("orderflow".to_owned());
+    FluvioAdmin::connect_with_config(&config).await.with_context(|| format!("cluster at {endpoint} is unreachable"))
+}
+
+/// Returns how the topics are on a cluster, in their order.
+///
+/// # Errors
+/// If the cluster does not tell.
+pub(crate) async fn states(admin: &FluvioAdmin, topics: &[Topic]) -> anyhow::Result<Vec<State>> {
+    let found = admin.all::<TopicSpec>().await.context("cannot list the topics of the cluster")?;
+    let state = |topic: &Topic| {
+        let found = found.iter().find(|found| found.name == topic.name);
+        found.map_or(State::Missing, |found| State::Present(found.spec.partitions()))
+    };
+    Ok(topics.iter().map(state).collect())
+}
+
+/// Makes the cluster hold all topics and SmartModules. What is there already is left as it is. Returns how many topics were created.
+///
+/// # Errors
+/// If the cluster refuses, or has a topic with another number of partitions; the text names the flag then.
+pub(crate) async fn apply(admin: &FluvioAdmin, log: &FluvioLog, topics: &[Topic]) -> anyhow::Result<usize> {
+    let states = states(admin, topics).await?;
+    for (topic, state) in topics.iter().zip(&states) {
+        let wanted = topic.spec.partitions();
+        if let State::Present(found) = state
+            && *found != wanted
+        {
+            bail!(
+                "--partitions: topic `{}` has {found} partitions, not {wanted}; give --partitions {found} (the number is chosen once, before the first record)",
+                topic.name
+            );
+        }
+    }
+    let mut created = 0;
+    for (topic, state) in topics.iter().zip(&states) {
+        if *state == State::Missing {
+            let result = admin.create(topic.name.clone(), false, topic.spec.clone()).await;
+            result.with_context(|| format!("cannot create topic `{}`", topic.name))?;
+            created += 1;
+        }
+    }
+    for topic in topics {
+        // It exists by now; what is waited for is that it can be used.
+        let there = NewTopic { name: topic.name.clone(), partitions: topic.spec.partitions(), retention_seconds: None, segment_bytes: None };
+        log.ensure_topic(&there).await.with_context(|| format!("topic `{}` cannot be used", topic.name))?;
+    }
+    for (name, wasm) in SMARTMODULES {
+        log.ensure_smartmodule(name, wasm).await.with_context(|| format!("cannot upload SmartModule `{name}`"))?;
+    }
+    Ok(created)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_topic_of_every_system_has_its_file_and_no_other() {
+        let described: BTreeSet<String> = all(3).expect("all files are read").into_iter().map(|topic| topic.name).collect();
+        let used: BTreeSet<String> = crate::systems::all().expect("the settings work").iter().flat_map(|system| system.topology.topics()).collect();
+        assert_eq!(described, used);
+    }
+
+    #[test]
+    fn the_number_of_partitions_is_the_flag_s() {
+        assert!(all(3).expect("all files are read").iter().all(|topic| topic.spec.partitions() == 3));
+    }
+
+    #[test]
+    fn journals_keep_their_own_size_limit() {
+        let topics = all(1).expect("all files are read");
+        let journals = topics.iter().filter(|topic| topic.name.ends_with("-journal"));
+        for journal in journals {
+            let storage = journal.spec.get_storage().expect("a journal says how it is stored");
+            assert!(storage.max_partition_size.is_some_and(|bytes| bytes >= 1 << 50), "{} would lose live state", journal.name);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The real binary from outside: as a child process, met through the official Fluvio client, HTTP and signals only.
+
+mod bad_input;
+mod cluster;
+mod commands;
+mod crash;
+mod demo;
+mod http;
+mod metrics;
+mod mongodb;
+mod path;
+mod start;
+mod support;
