@@ -115,7 +115,8 @@ impl Connection {
     /// Ends the connection because of what the client sent or left undone.
     pub(crate) fn refuse(&self, refusal: &Refusal) {
         match refusal {
-            Refusal::Disconnected(_) => self.close(CloseReason::ByPeer),
+            // Responses find no way out once the writer has failed.
+            Refusal::Disconnected(_) => self.close(CloseReason::Network),
             refusal => {
                 tracing::warn!(peer = %self.peer, reason = %refusal, "connection closed");
                 self.close(CloseReason::Hostile);

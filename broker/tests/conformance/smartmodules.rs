@@ -284,7 +284,9 @@ async fn modules_that_cannot_run_are_refused_with_their_code() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_module_that_hangs_is_given_up_and_others_go_on() {
-    let limits = Limits { smartmodule_call_timeout: Duration::from_millis(1500), smartmodule_running_max: 1, ..Limits::default() };
+    // Long enough for a busy machine to compile a module, which is bounded by it too.
+    let smartmodule_call_timeout = Duration::from_secs(8);
+    let limits = Limits { smartmodule_call_timeout, smartmodule_running_max: 1, ..Limits::default() };
     let broker = Broker::start(Options { limits, ..Options::default() }).await.unwrap();
     let fluvio = connect(&broker).await;
     create_topic(&fluvio, "values", 1).await;
