@@ -1,7 +1,7 @@
 //! Wires the rules of orders to the task: loads an order, lets the rules decide, writes what follows.
 
 use fluvio_streams::envelope::{Message, Unreadable};
-use fluvio_streams::guard::{Guard, GuardTotals, Reply, Verdict};
+use fluvio_streams::guard::{Deferral, Guard, GuardTotals, Reply, Verdict};
 use fluvio_streams::processor::{Context, Failure, Input, Processor, Rejection, Timer};
 use fluvio_streams::state::StateError;
 use fluvio_streams::topology::{ProcessorSpec, Routing, Source, names};
@@ -56,7 +56,8 @@ pub fn spec(guard: Guard, retention_ms: i64) -> ProcessorSpec {
             Source::commands(topics::PAYMENT_REPLIES, "orderId", Routing::Except(names(&["PaymentVoided"]))),
             Source::events(topics::STORE_EVENTS, &["OrderAccepted", "OrderDeclined", "CookingStarted", "DeliveryStarted", "DeliveryCompleted"]),
         ],
-        sinks: vec![topics::ORDERS_EVENTS.to_owned(), topics::PAYMENT_REQUESTS.to_owned()],
+        // The guard announces its breaker among the events of payments.
+        sinks: [topics::ORDERS_EVENTS, topics::PAYMENT_REQUESTS, topics::PAYMENTS_EVENTS].map(str::to_owned).to_vec(),
         journal: topics::journal(NAME),
         stores: [vec![STORE.to_owned()], guard.stores()].concat(),
         calls: Vec::new(),
@@ -231,7 +232,7 @@ impl Orders {
         let verdict = match self.guard.on_reply(desk.cx, &id, attempt, reply)? {
             // The attempt that the customer waits for is lost, but an earlier one is still open and decides: until then the order is deferred.
             Verdict::Nothing if !approves && attempt == desk.order.attempts && desk.order.status == Status::PaymentPending => {
-                Verdict::Deferred { attempt: Some(attempt), reason: fluvio_streams::guard::Deferral::TimedOut }
+                Verdict::Deferred { attempt: Some(attempt), reason: Deferral::TimedOut }
             }
             Verdict::Nothing => return Ok(()),
             verdict => verdict,

@@ -120,7 +120,7 @@ impl ReplyData {
     /// [`Unreadable`] if it does not say.
     pub fn about(&self, message: &Message) -> Result<(String, u32), Unreadable> {
         let correlated = self.correlation_id.as_deref().and_then(|id| id.rsplit_once('/'));
-        let order_id = self.order_id.as_deref().or(correlated.map(|(order_id, _)| order_id)).or(message.subject.as_deref());
+        let order_id = self.order_id.as_deref().or_else(|| correlated.map(|(order_id, _)| order_id)).or(message.subject.as_deref());
         let attempt = self.attempt.or_else(|| correlated.and_then(|(_, attempt)| attempt.parse().ok()));
         match (order_id, attempt) {
             (Some(order_id), Some(attempt)) => Ok((order_id.to_owned(), attempt)),
@@ -132,7 +132,8 @@ impl ReplyData {
     /// Returns what the provider said, cut to what an order keeps.
     pub fn detail(self) -> Option<String> {
         let mut detail = self.detail?;
-        detail.truncate(detail.floor_char_boundary(TEXT_BYTES_MAX));
+        let end = (0..=TEXT_BYTES_MAX.min(detail.len())).rev().find(|end| detail.is_char_boundary(*end)).unwrap_or(0);
+        detail.truncate(end);
         Some(detail)
     }
 }

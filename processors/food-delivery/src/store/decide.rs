@@ -3,11 +3,13 @@
 //! | reason code | when |
 //! |---|---|
 //! | `OrderUnknown` | the order did not arrive within the time that a command waits for it |
+//! | `OrderNotPlaced` | the order is not paid yet |
 //! | `DuplicateCommand` | the store took a command of this id for this order before |
 //! | `OrderAlreadyAccepted`, `OrderAlreadyDeclined` | the store has answered |
 //! | `OrderNotAccepted`, `CookingNotStarted`, `DeliveryNotStarted` | a step was left out |
 //! | `CookingAlreadyStarted`, `DeliveryAlreadyStarted`, `OrderAlreadyDelivered` | the step was taken |
 //! | `OrderAlreadyCancelled` | the customer cancelled |
+//! | `OrderAlreadyRejected` | the order was never paid |
 //! | `StoreOverloaded` | too many commands wait for their orders |
 
 use fluvio_streams::processor::Rejection;
@@ -19,9 +21,11 @@ use super::state::Progress;
 /// # Errors
 /// [`Rejection`] with the reason code.
 pub fn decide(command: &str, progress: Progress) -> Result<(&'static str, Progress), Rejection> {
-    use Progress::{Accepted, Cancelled, Cooking, Declined, Delivered, Delivering, Placed};
+    use Progress::{Accepted, Cancelled, Cooking, Declined, Delivered, Delivering, NotPlaced, Placed, Rejected};
     let refused = |reason: &str, detail: &str| Err(Rejection::new(reason, detail));
     match (command, progress) {
+        (_, NotPlaced) => refused("OrderNotPlaced", "the order is not paid yet"),
+        (_, Rejected) => refused("OrderAlreadyRejected", "the order was rejected"),
         (_, Cancelled) => refused("OrderAlreadyCancelled", "the order was cancelled"),
         (_, Declined) => refused("OrderAlreadyDeclined", "the store declined the order"),
         ("AcceptOrder", Placed) => Ok(("OrderAccepted", Accepted)),
@@ -48,6 +52,7 @@ mod tests {
     #[test]
     fn every_command_at_every_progress_has_one_outcome() {
         let table = [
+            (Progress::NotPlaced, ["OrderNotPlaced"; 5]),
             (Progress::Placed, ["OrderAccepted", "OrderDeclined", "OrderNotAccepted", "OrderNotAccepted", "OrderNotAccepted"]),
             (Progress::Accepted, ["OrderAlreadyAccepted", "OrderAlreadyAccepted", "CookingStarted", "CookingNotStarted", "DeliveryNotStarted"]),
             (Progress::Declined, ["OrderAlreadyDeclined"; 5]),
@@ -55,6 +60,7 @@ mod tests {
             (Progress::Delivering, ["OrderAlreadyAccepted", "OrderAlreadyAccepted", "CookingAlreadyStarted", "DeliveryAlreadyStarted", "DeliveryCompleted"]),
             (Progress::Delivered, ["OrderAlreadyAccepted", "OrderAlreadyAccepted", "CookingAlreadyStarted", "DeliveryAlreadyStarted", "OrderAlreadyDelivered"]),
             (Progress::Cancelled, ["OrderAlreadyCancelled"; 5]),
+            (Progress::Rejected, ["OrderAlreadyRejected"; 5]),
         ];
         assert_eq!(table.map(|(progress, _)| progress), Progress::ALL);
         for (progress, outcomes) in table {

@@ -34,7 +34,8 @@ pub fn spec(park_ms: i64, retention_ms: i64) -> ProcessorSpec {
         name: NAME.to_owned(),
         sources: vec![
             Source::commands(topics::COMMANDS, "orderId", Routing::Types(names(&super::COMMANDS))),
-            Source::events(topics::ORDERS_EVENTS, &["OrderPlaced", "OrderCancelled"]),
+            // Orders that are not, or never, established are followed to refuse their commands for the right reason.
+            Source::events(topics::ORDERS_EVENTS, &["OrderPlaced", "PaymentDeferred", "OrderRejected", "OrderCancelled"]),
         ],
         sinks: vec![topics::STORE_EVENTS.to_owned()],
         journal: topics::journal(NAME),
@@ -95,41 +96,42 @@ impl Store {
 
     fn order_event(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
         let order_id = message.subject.as_deref().ok_or_else(|| Unreadable(format!("{}: field `subject` is missing", message.kind)))?;
-        match message.kind.as_str() {
-            "OrderPlaced" => self.placed(order_id, cx),
-            "OrderCancelled" => Ok(self.cancelled(order_id, cx)?),
-            kind => Err(Unreadable(format!("the store does not follow `{kind}`")).into()),
+        let known: Option<StoreOrder> = cx.get(STORE, order_id)?;
+        let is_past_payment = known.as_ref().is_some_and(|order| order.progress != Progress::NotPlaced);
+        let progress = match message.kind.as_str() {
+            "OrderPlaced" => Progress::Placed,
+            "PaymentDeferred" => Progress::NotPlaced,
+            "OrderRejected" => Progress::Rejected,
+            "OrderCancelled" => Progress::Cancelled,
+            kind => return Err(Unreadable(format!("the store does not follow `{kind}`")).into()),
+        };
+        let mut order = known.unwrap_or_default();
+        match progress {
+            // The orders' word is final: whatever the store has done with it ends.
+            Progress::Cancelled if is_past_payment && order.progress != Progress::Cancelled => {
+                emit(cx, "StoreOrderCancelled", order_id, None);
+                emit(cx, "DeliveryCancelled", order_id, None);
+            }
+            // A repeated event, or the store's own refusal, which comes back as a rejection.
+            _ if is_past_payment => return Ok(()),
+            _ => {}
         }
+        order.progress = progress;
+        self.put(cx, order_id, &order)?;
+        self.take_parked(cx, order_id, &mut order)
     }
 
-    fn placed(&self, order_id: &str, cx: &mut Context<'_>) -> Result<(), Failure> {
-        if cx.get::<StoreOrder>(STORE, order_id)?.is_some() {
-            return Ok(());
-        }
-        let mut order = StoreOrder { progress: Progress::Placed, command_ids: Vec::new() };
-        self.put(cx, order_id, &order)?;
+    /// Takes or refuses the commands that waited for the order.
+    fn take_parked(&self, cx: &mut Context<'_>, order_id: &str, order: &mut StoreOrder) -> Result<(), Failure> {
         for command in parking::take(cx, order_id)? {
             cx.set_correlation(&command.correlation);
-            match self.take(cx, order_id, &mut order, &command) {
+            match self.take(cx, order_id, order, &command) {
                 Ok(()) => {}
                 Err(Failure::Rejected(rejection)) => parking::refuse(cx, order_id, &command, &rejection),
                 Err(failure) => return Err(failure),
             }
         }
         Ok(())
-    }
-
-    /// The orders' word is final: whatever the store has done with it ends.
-    fn cancelled(&self, order_id: &str, cx: &mut Context<'_>) -> Result<(), StateError> {
-        // An order that was cancelled before it was paid never came here.
-        let Some(mut order) = cx.get::<StoreOrder>(STORE, order_id)? else { return Ok(()) };
-        if order.progress == Progress::Cancelled {
-            return Ok(());
-        }
-        order.progress = Progress::Cancelled;
-        emit(cx, "StoreOrderCancelled", order_id, None);
-        emit(cx, "DeliveryCancelled", order_id, None);
-        self.put(cx, order_id, &order)
     }
 
     fn put(&self, cx: &mut Context<'_>, order_id: &str, order: &StoreOrder) -> Result<(), StateError> {

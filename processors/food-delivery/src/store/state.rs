@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 /// How far the store is with an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Progress {
+    /// There is such an order, but it is not paid yet.
+    #[default]
+    NotPlaced,
     /// Established; the store has not answered.
     Placed,
     /// Taken.
@@ -19,20 +22,23 @@ pub enum Progress {
     Delivered,
     /// The customer cancelled it. Final.
     Cancelled,
+    /// It was never paid. Final.
+    Rejected,
 }
 
 impl Progress {
     /// Every progress.
-    pub const ALL: [Self; 7] = [Self::Placed, Self::Accepted, Self::Declined, Self::Cooking, Self::Delivering, Self::Delivered, Self::Cancelled];
+    pub const ALL: [Self; 9] =
+        [Self::NotPlaced, Self::Placed, Self::Accepted, Self::Declined, Self::Cooking, Self::Delivering, Self::Delivered, Self::Cancelled, Self::Rejected];
 
     /// Returns true if it never changes again.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Declined | Self::Delivered | Self::Cancelled)
+        matches!(self, Self::Declined | Self::Delivered | Self::Cancelled | Self::Rejected)
     }
 }
 
 /// An order as the store knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreOrder {
     /// How far it is.
     pub progress: Progress,
