@@ -50,6 +50,9 @@ fn cases(module: &str) -> Vec<Case> {
     cases
 }
 
+/// Memory that a module may have: far less than the batches of these tests take together.
+const MEMORY_BYTES_MAX: usize = 4 << 20;
+
 fn chain(module: &str, params: &BTreeMap<String, String>) -> Result<SmartModuleChainInstance, String> {
     let wasm = fs::read(path(&format!("artifacts/{module}.wasm"))).expect("the artefact can be read");
     let config = SmartModuleConfig::builder()
@@ -57,7 +60,9 @@ fn chain(module: &str, params: &BTreeMap<String, String>) -> Result<SmartModuleC
         .params(SmartModuleExtraParams::new(params.clone(), None))
         .build()
         .expect("the configuration is complete");
-    SmartModuleChainBuilder::from((config, wasm)).initialize(&SmartEngine::new()).map_err(|error| format!("{error:?}"))
+    let mut builder = SmartModuleChainBuilder::from((config, wasm));
+    builder.set_store_memory_limit(MEMORY_BYTES_MAX);
+    builder.initialize(&SmartEngine::new()).map_err(|error| format!("{error:?}"))
 }
 
 fn keyed(key: &str, value: Vec<u8>) -> Record {
@@ -125,6 +130,20 @@ fn thin_map_maps_batch_after_batch_one_to_one() {
         for (n, (_, value)) in out.iter().enumerate() {
             let whole = (batch + n) % values.len() == 0;
             assert_eq!(value.as_slice(), if whole { values[0].as_bytes() } else { STUB }, "batch {batch}, record {n}");
+        }
+    }
+}
+
+/// A stream may last for months, so a module must not keep what it has returned, as Fluvio's own macros make it do.
+#[test]
+fn a_long_stream_takes_no_more_memory_than_a_short_one() {
+    let params = BTreeMap::from([("types".to_owned(), "Wanted".to_owned())]);
+    let value = format!(r#"{{"type":"Wanted","data":"{}"}}"#, "x".repeat(1 << 10));
+    for module in ["thin-map", "event-filter"] {
+        let mut chain = chain(module, &params).expect("the parameters are right");
+        for batch in 0..4 * (MEMORY_BYTES_MAX >> 10) / 100 {
+            let records = (0..100).map(|_| keyed("k", value.clone().into_bytes())).collect();
+            assert_eq!(process(&mut chain, records).len(), 100, "{module}, batch {batch}");
         }
     }
 }

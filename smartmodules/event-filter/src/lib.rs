@@ -6,23 +6,25 @@
 //! `except=A,B` (its type is not listed), `subject=o-1` (a CloudEvent's `subject`, or a command's `orderId`).
 //!
 //! It is not for subscriptions between processors: behind a filter Fluvio's offsets are wrong; see `thin-map`.
-//! What passes is decided in the crate `routing`; this one only ties it to Fluvio.
+//! What passes is decided in the crate `routing`; this one only ties it to Fluvio, through `guest`.
 
-use std::sync::OnceLock;
+use guest::{Others, Params, SmartModule};
+use routing::{Filter, ParamError};
 
-use fluvio_smartmodule::{Result, SmartModuleRecord, dataplane::smartmodule::SmartModuleExtraParams, eyre, smartmodule};
-use routing::Filter;
+struct EventFilter(Filter);
 
-static FILTER: OnceLock<Filter> = OnceLock::new();
+impl SmartModule for EventFilter {
+    const NAME: &'static str = "event-filter";
+    const OTHERS: Others = Others::Dropped;
+    type Error = ParamError;
 
-#[smartmodule(init)]
-fn init(params: SmartModuleExtraParams) -> Result<()> {
-    let param = |name| params.get(name).map(String::as_str);
-    let filter = Filter::from_params(param("types"), param("except"), param("subject")).map_err(|error| eyre!("event-filter: {error}"))?;
-    FILTER.set(filter).map_err(|_| eyre!("event-filter: initialised twice"))
+    fn from_params(params: &Params<'_>) -> Result<Self, ParamError> {
+        Filter::from_params(params.get("types"), params.get("except"), params.get("subject")).map(Self)
+    }
+
+    fn passes(&self, value: &[u8]) -> bool {
+        self.0.passes(value)
+    }
 }
 
-#[smartmodule(filter)]
-fn filter(record: &SmartModuleRecord) -> Result<bool> {
-    Ok(FILTER.get().is_none_or(|filter| filter.passes(record.value().as_ref())))
-}
+guest::export!(filter, EventFilter);

@@ -6,29 +6,25 @@
 //! Parameters, exactly one of them: `types=A,B` passes records of these types whole, `except=A,B` passes everything
 //! but these, also what cannot be read. A stub has no key. No record makes it fail.
 //!
-//! What passes is decided in the crate `routing`; this one only ties it to Fluvio.
+//! What passes is decided in the crate `routing`; this one only ties it to Fluvio, through `guest`.
 
-use std::sync::OnceLock;
+use guest::{Others, Params, SmartModule};
+use routing::{ParamError, STUB, Selection};
 
-use fluvio_smartmodule::{RecordData, Result, SmartModuleRecord, dataplane::smartmodule::SmartModuleExtraParams, eyre, smartmodule};
-use routing::{STUB, Selection};
+struct ThinMap(Selection);
 
-static SELECTION: OnceLock<Selection> = OnceLock::new();
+impl SmartModule for ThinMap {
+    const NAME: &'static str = "thin-map";
+    const OTHERS: Others = Others::Replaced(STUB);
+    type Error = ParamError;
 
-#[smartmodule(init)]
-fn init(params: SmartModuleExtraParams) -> Result<()> {
-    let param = |name| params.get(name).map(String::as_str);
-    let selection = Selection::from_params(param("types"), param("except")).map_err(|error| eyre!("thin-map: {error}"))?;
-    SELECTION.set(selection).map_err(|_| eyre!("thin-map: initialised twice"))
-}
+    fn from_params(params: &Params<'_>) -> Result<Self, ParamError> {
+        Selection::from_params(params.get("types"), params.get("except")).map(Self)
+    }
 
-#[smartmodule(map)]
-fn map(record: &SmartModuleRecord) -> Result<(Option<RecordData>, RecordData)> {
-    let value = record.value();
-    // Without an initialisation nothing says what to drop, and passing too much is safe.
-    if SELECTION.get().is_none_or(|selection| selection.passes(value.as_ref())) {
-        Ok((record.key().cloned(), value.clone()))
-    } else {
-        Ok((None, RecordData::from(STUB.as_slice())))
+    fn passes(&self, value: &[u8]) -> bool {
+        self.0.passes(value)
     }
 }
+
+guest::export!(map, ThinMap);
