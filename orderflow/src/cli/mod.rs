@@ -43,7 +43,7 @@ enum Command {
 /// Runs the program to its end.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
-    let result = match cli.command.unwrap_or(Command::Up(Box::new(cli.up))) {
+    let result = match cli.command.unwrap_or_else(|| Command::Up(Box::new(cli.up))) {
         Command::Up(arguments) => up::run(*arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Topology(arguments) => topology::run(&arguments),

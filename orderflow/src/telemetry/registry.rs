@@ -71,10 +71,13 @@ fn key(metric: &Metric, labels: Labels<'_>) -> Key {
     Key::from_parts(metric.name, labels)
 }
 
+/// Makes the handles for these label values.
+type Make<T> = Box<dyn Fn(&[&str]) -> T + Send + Sync>;
+
 /// Handles by label values that turn up while the program runs. Their number is bounded: beyond it, all values are `other`.
 pub(super) struct Family<T> {
     members: RwLock<HashMap<String, Arc<T>>>,
-    make: Box<dyn Fn(&[&str]) -> T + Send + Sync>,
+    make: Make<T>,
 }
 
 impl<T> Family<T> {

@@ -15,16 +15,16 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take. Generous: it only decides how long a failing test takes.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
-pub const COMMANDS: &str = "food-delivery-commands";
-pub const EVENTS: &str = "food-delivery-orders-events";
-pub const REJECTIONS: &str = "food-delivery-rejections";
-pub const DEAD_LETTERS: &str = "food-delivery-dead-letters";
+pub(crate) const COMMANDS: &str = "food-delivery-commands";
+pub(crate) const EVENTS: &str = "food-delivery-orders-events";
+pub(crate) const REJECTIONS: &str = "food-delivery-rejections";
+pub(crate) const DEAD_LETTERS: &str = "food-delivery-dead-letters";
 
 /// Returns the binary with these arguments and nothing from the environment of the tests.
-pub fn orderflow(arguments: &[&str]) -> Command {
+pub(crate) fn orderflow(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_orderflow"));
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ORDERFLOW_") || name == "RUST_LOG") {
@@ -34,19 +34,19 @@ pub fn orderflow(arguments: &[&str]) -> Command {
 }
 
 /// Runs the binary to its end.
-pub async fn run(arguments: &[&str]) -> Output {
+pub(crate) async fn run(arguments: &[&str]) -> Output {
     timeout(LIMIT, orderflow(arguments).output()).await.expect("it ends").expect("it runs")
 }
 
 /// Returns the arguments that put an instance on free ports.
-pub fn free_ports() -> Vec<String> {
+pub(crate) fn free_ports() -> Vec<String> {
     ["sc", "spu", "http", "metrics"].map(|port| format!("--{port}-addr=127.0.0.1:0")).into()
 }
 
 /// A running instance.
-pub struct Instance {
+pub(crate) struct Instance {
     child: Child,
-    pub directory: TempDir,
+    pub(crate) directory: TempDir,
     arguments: Vec<String>,
     addresses: Value,
     http: reqwest::Client,
@@ -54,14 +54,14 @@ pub struct Instance {
 
 impl Instance {
     /// Starts an instance in a directory of its own and waits until it is ready.
-    pub async fn start(arguments: &[&str]) -> Self {
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
         let instance = Self::start_unready(arguments).await;
         instance.ready().await;
         instance
     }
 
     /// Starts an instance and waits until it can be reached.
-    pub async fn start_unready(arguments: &[&str]) -> Self {
+    pub(crate) async fn start_unready(arguments: &[&str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>();
         let (child, addresses) = spawn(directory.path(), &arguments).await;
@@ -70,31 +70,31 @@ impl Instance {
     }
 
     /// Starts the instance again on what it left behind.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         assert!(self.child.id().is_none(), "it has ended");
         (self.child, self.addresses) = spawn(self.directory.path(), &self.arguments).await;
         self.ready().await;
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
-    pub fn address(&self, name: &str) -> String {
+    pub(crate) fn address(&self, name: &str) -> String {
         self.addresses[name].as_str().unwrap_or_else(|| panic!("it said its address `{name}`")).to_owned()
     }
 
-    pub async fn ready(&self) {
+    pub(crate) async fn ready(&self) {
         until("the instance is ready", async || self.get("/health/ready").await.0 == 200).await;
     }
 
     /// Kills it as a power cut would.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("it can be killed");
     }
 
     /// Sends a signal and waits for its end; returns exit code and time.
-    pub async fn signal(&mut self, signal: Signal) -> (Option<i32>, Duration) {
+    pub(crate) async fn signal(&mut self, signal: Signal) -> (Option<i32>, Duration) {
         let pid = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)).expect("it runs");
         let began = Instant::now();
         kill_process(pid, signal).expect("it can be signalled");
@@ -102,7 +102,7 @@ impl Instance {
         (status.code(), began.elapsed())
     }
 
-    pub async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let answer = self.http.get(format!("http://{}{path}", self.address("http"))).send().await;
         match answer {
             Ok(answer) => (answer.status().as_u16(), answer.json().await.unwrap_or_default()),
@@ -110,32 +110,32 @@ impl Instance {
         }
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         self.post_raw(path, "application/json", body.to_string()).await
     }
 
-    pub async fn post_raw(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+    pub(crate) async fn post_raw(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
         let request = self.http.post(format!("http://{}{path}", self.address("http"))).header("content-type", content_type).body(body);
         let answer = request.send().await.expect("there is an answer");
         (answer.status().as_u16(), answer.json().await.unwrap_or_default())
     }
 
-    pub async fn request(&self, request: reqwest::Method, path: &str) -> reqwest::Response {
+    pub(crate) async fn request(&self, request: reqwest::Method, path: &str) -> reqwest::Response {
         self.http.request(request, format!("http://{}{path}", self.address("http"))).send().await.expect("there is an answer")
     }
 
-    pub async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         let answer = self.http.get(format!("http://{}/metrics", self.address("metrics"))).send().await.expect("there is an answer");
         answer.text().await.expect("metrics are text")
     }
 
     /// Returns the sum of a metric over those of its series that have all these labels.
-    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+    pub(crate) async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         sum(&self.metrics().await, name, labels)
     }
 
     /// Waits until the order has the status; returns it.
-    pub async fn order(&self, id: &str, status: &str) -> Value {
+    pub(crate) async fn order(&self, id: &str, status: &str) -> Value {
         let mut last = Value::Null;
         let began = Instant::now();
         while began.elapsed() < LIMIT {
@@ -148,28 +148,28 @@ impl Instance {
         panic!("order {id} is not {status}: {last}");
     }
 
-    pub async fn client(&self) -> Fluvio {
+    pub(crate) async fn client(&self) -> Fluvio {
         client(&self.address("sc")).await
     }
 
     /// Appends a record with the official client.
-    pub async fn produce(&self, topic: &str, key: Option<&[u8]>, value: impl Into<Vec<u8>>) {
+    pub(crate) async fn produce(&self, topic: &str, key: Option<&[u8]>, value: impl Into<Vec<u8>>) {
         let producer = producer(&self.client().await, topic).await;
         send(&producer, key, value).await;
     }
 
     /// Appends a command with the official client, keyed by its order.
-    pub async fn command(&self, order: &str, command: &Value) {
+    pub(crate) async fn command(&self, order: &str, command: &Value) {
         self.produce(COMMANDS, Some(order.as_bytes()), command.to_string()).await;
     }
 
     /// Reads a topic from its beginning, all partitions, until `is_enough`; returns what was read.
-    pub async fn consume(&self, topic: &str, is_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    pub(crate) async fn consume(&self, topic: &str, is_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         consume(&self.client().await, topic, is_enough).await
     }
 }
 
-pub fn sum(metrics: &str, name: &str, labels: &[&str]) -> f64 {
+pub(crate) fn sum(metrics: &str, name: &str, labels: &[&str]) -> f64 {
     let lines = metrics.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
     let wanted = lines.filter(|line| labels.iter().all(|label| line.contains(label)));
     wanted.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
@@ -179,7 +179,9 @@ async fn spawn(directory: &Path, arguments: &[String]) -> (Child, Value) {
     let addresses = directory.join("addresses.json");
     let _ = fs::remove_file(&addresses);
     let log = fs::File::options().create(true).append(true).open(directory.join("stderr.log")).expect("a log file");
-    let mut child = orderflow(&["up", "--payment-profile=instant"])
+    let profile = (!arguments.iter().any(|argument| argument.starts_with("--payment-profile"))).then_some("--payment-profile=instant");
+    let mut child = orderflow(&["up"])
+        .args(profile)
         .args(free_ports())
         .arg("--data-dir")
         .arg(directory.join("data"))
@@ -202,23 +204,23 @@ async fn spawn(directory: &Path, arguments: &[String]) -> (Child, Value) {
     }
 }
 
-pub async fn client(sc: &str) -> Fluvio {
+pub(crate) async fn client(sc: &str) -> Fluvio {
     Fluvio::connect_with_config(&FluvioClusterConfig::new(sc)).await.expect("the official client connects")
 }
 
-pub async fn producer(client: &Fluvio, topic: &str) -> TopicProducerPool {
+pub(crate) async fn producer(client: &Fluvio, topic: &str) -> TopicProducerPool {
     let config = TopicProducerConfigBuilder::default().linger(Duration::ZERO).build().expect("settings are right");
     client.topic_producer_with_config(topic, config).await.expect("the topic can be produced to")
 }
 
-pub async fn send(producer: &TopicProducerPool, key: Option<&[u8]>, value: impl Into<Vec<u8>>) {
+pub(crate) async fn send(producer: &TopicProducerPool, key: Option<&[u8]>, value: impl Into<Vec<u8>>) {
     let key = key.map_or(RecordKey::NULL, |key| RecordKey::from(key.to_vec()));
     let sent = producer.send(key, value.into()).await.expect("it is sent");
     producer.flush().await.expect("it is flushed");
     sent.wait().await.expect("it is acknowledged");
 }
 
-pub async fn consume(client: &Fluvio, topic: &str, is_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+pub(crate) async fn consume(client: &Fluvio, topic: &str, is_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let config = ConsumerConfigExtBuilder::default().topic(topic).offset_start(Offset::beginning()).build().expect("settings are right");
     let mut stream = client.consumer_with_config(config).await.expect("the topic can be consumed");
     let mut records: Vec<Value> = Vec::new();
@@ -235,7 +237,7 @@ pub async fn consume(client: &Fluvio, topic: &str, is_enough: impl Fn(&[Value]) 
 }
 
 /// Waits until something holds.
-pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let began = Instant::now();
     while !holds().await {
         assert!(began.elapsed() < LIMIT, "after {} s it is not so that {what}", LIMIT.as_secs());

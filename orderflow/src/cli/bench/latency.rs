@@ -1,48 +1,63 @@
 //! Milliseconds from command to view at a steady rate.
 //!
 //! An open loop: orders are sent when they are due, whether or not the ones before are through, and the time counts from when an order was due, so that a stall shows in all the orders
-//! that it delays.
+//! that it delays. Nothing is polled, which would cost the machine more than the orders do: the official client consumes the events, and for each `OrderPlaced` the order is read over
+//! HTTP with the position of that event, an answer that comes once the view includes it.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use fluvio::consumer::ConsumerConfigExtBuilder;
+use fluvio::{Fluvio, FluvioClusterConfig, Offset};
+use futures_util::StreamExt as _;
 use hdrhistogram::Histogram;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::produce::{path, place, producer};
+use super::produce::{EVENTS, path, place, producer};
 use super::{Target, milliseconds};
 use crate::cli::client::Api;
 
 /// How long one order may take.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Orders before the clock runs: connections are made, caches are warm.
-const WARM_UP: u32 = 100;
+/// Seconds before the clock runs: connections are made, caches are warm.
+const WARM_UP_SECONDS: u32 = 2;
+
+/// When each order was due.
+type Due = Arc<Mutex<HashMap<String, Instant>>>;
+
+/// What is read of an event.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    subject: String,
+}
 
 pub(super) async fn measure(target: &Target, rate: u32, for_seconds: u32) -> anyhow::Result<Value> {
+    let rate = rate.max(1);
+    let (warm_up, orders) = (rate * WARM_UP_SECONDS, rate * for_seconds);
+    let due = Due::default();
+    let watching = tokio::spawn(watch(target.sc.clone(), target.api.clone(), Arc::clone(&due), (warm_up + orders) as usize));
     let producer = producer(&target.sc, Duration::ZERO).await?;
-    let interval = Duration::from_secs(1) / rate.max(1);
-    let orders = rate.max(1) * for_seconds;
-    let mut watches = JoinSet::new();
-    let begin = Instant::now();
-    for order in 0..WARM_UP + orders {
-        let due = begin + interval * order;
-        tokio::time::sleep_until(due).await;
+    let (interval, begin) = (Duration::from_secs(1) / rate, Instant::now());
+    for order in 0..warm_up + orders {
+        let moment = begin + interval * order;
+        tokio::time::sleep_until(moment).await;
         let id = format!("l-{}-{order}", target.run);
+        due.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), moment);
         producer.send(id.as_str(), place(&id)).await.context("an order cannot be produced")?;
-        let api = target.api.clone();
-        watches.spawn(async move { watch(&api, &id, due).await.map(|times| (order >= WARM_UP).then_some(times)) });
     }
+    let times = tokio::time::timeout(LIMIT, watching).await.context("some orders are not placed")?.context("the watch ended early")??;
     let histogram = || Histogram::<u64>::new_with_bounds(1, 120_000_000, 3).context("the histogram cannot be made");
-    let (mut seen, mut placed) = (histogram()?, histogram()?);
-    let mut reads = 0_u64;
-    while let Some(watched) = watches.join_next().await {
-        if let Some(times) = watched.context("a watch ended early")?? {
-            seen.record(times.seen_us.max(1))?;
-            placed.record(times.placed_us.max(1))?;
-            reads += times.reads;
-        }
+    let (mut published, mut visible) = (histogram()?, histogram()?);
+    for times in times.iter().filter(|times| times.due >= begin + interval * warm_up) {
+        published.record(times.published_us.max(1))?;
+        visible.record(times.visible_us.max(1))?;
     }
     let quantiles = |histogram: &Histogram<u64>| {
         let at = |quantile| milliseconds(histogram.value_at_quantile(quantile));
@@ -50,37 +65,47 @@ pub(super) async fn measure(target: &Target, rate: u32, for_seconds: u32) -> any
     };
     Ok(json!({
         "ordersPerSecond": rate,
-        "orders": orders,
-        "placedMilliseconds": quantiles(&placed),
-        "firstSeenMilliseconds": quantiles(&seen),
-        "readsPerOrder": (reads as f64 / f64::from(orders.max(1)) * 10.0).round() / 10.0,
+        "orders": visible.len(),
+        "visibleMilliseconds": quantiles(&visible),
+        "publishedMilliseconds": quantiles(&published),
     }))
 }
 
 struct Times {
-    /// Until the order could be read at all.
-    seen_us: u64,
-    /// Until it was `Placed`.
-    placed_us: u64,
-    /// Reads that this took.
-    reads: u64,
+    due: Instant,
+    /// Until the event `OrderPlaced` reached a consumer.
+    published_us: u64,
+    /// Until a GET showed the order `Placed`.
+    visible_us: u64,
 }
 
-async fn watch(api: &Api, id: &str, due: Instant) -> anyhow::Result<Times> {
-    let path = path(id);
-    let (mut seen, mut reads) = (None, 0);
-    loop {
-        let (status, document) = api.get(&path).await?;
-        reads += 1;
-        let elapsed = due.elapsed();
-        if status == 200 {
-            let seen_us = *seen.get_or_insert(elapsed.as_micros() as u64);
-            if document["status"] == "Placed" {
-                return Ok(Times { seen_us, placed_us: elapsed.as_micros() as u64, reads });
+/// Follows the events until this many orders are placed and visible.
+async fn watch(sc: String, api: Api, due: Due, orders: usize) -> anyhow::Result<Vec<Times>> {
+    let fluvio = Fluvio::connect_with_config(&FluvioClusterConfig::new(sc)).await.context("the official client cannot connect")?;
+    let config = ConsumerConfigExtBuilder::default().topic(EVENTS).offset_start(Offset::end()).build()?;
+    let mut events = fluvio.consumer_with_config(config).await.context("the official client cannot consume")?;
+    let (mut reads, mut times) = (JoinSet::new(), Vec::with_capacity(orders));
+    while times.len() < orders {
+        tokio::select! {
+            event = events.next() => {
+                let record = event.context("the stream of events ended")?.context("an event cannot be consumed")?;
+                let event: Event = serde_json::from_slice(record.value()).context("an event is not one")?;
+                if event.kind != "OrderPlaced" {
+                    continue;
+                }
+                // Orders of others are none of ours.
+                let Some(due) = due.lock().unwrap_or_else(PoisonError::into_inner).remove(&event.subject) else { continue };
+                let (api, published_us) = (api.clone(), due.elapsed().as_micros() as u64);
+                reads.spawn(async move {
+                    let (status, document) = api.get(&format!("{}?min_offset={}", path(&event.subject), record.offset())).await?;
+                    if status != 200 || document["status"] != "Placed" {
+                        bail!("order `{}` is not shown as placed: {status} {document}", event.subject);
+                    }
+                    Ok(Times { due, published_us, visible_us: due.elapsed().as_micros() as u64 })
+                });
             }
-        }
-        if elapsed > LIMIT {
-            bail!("order `{id}` is not placed after {} s: {status} {document}", LIMIT.as_secs());
+            Some(read) = reads.join_next(), if !reads.is_empty() => times.push(read.context("a read ended early")??),
         }
     }
+    Ok(times)
 }

@@ -2,8 +2,8 @@
 //!
 //! The system under test is a process of its own, so that its memory is its own; orders are produced through the official Fluvio client, views are read over HTTP. What each figure means:
 //!
-//! - throughput: from the first send until every order can be read as `Placed` over HTTP (see `throughput`).
-//! - latency: from just before the send of one order until a GET shows it `Placed`; the GET is repeated without pause, so the figure includes one or two round trips of HTTP.
+//! - throughput: from the first send until every order can be read with its outcome over HTTP (see `throughput`).
+//! - latency: from when an order was due to be sent until a GET shows it `Placed` (see `latency`).
 //! - restore: from the start of the process until `/health/ready` is 200, with the stores of the processors deleted; and then once more with the views deleted too.
 //! - memory: of the process under test, as the kernel says.
 
@@ -34,6 +34,9 @@ pub(super) struct Arguments {
     /// Orders of the throughput phase
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     orders: u64,
+    /// Orders under way at once in the throughput phase, and while the restore phase places its orders
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    in_flight: usize,
     /// Orders per second of the latency phase
     #[arg(long, value_name = "N", default_value_t = 100)]
     rate: u32,
@@ -111,7 +114,7 @@ async fn load(arguments: &Arguments, target: &Target, figures: &mut Map<String, 
         figures.insert("latency".to_owned(), latency::measure(target, arguments.rate, arguments.seconds).await?);
     }
     if arguments.phases.contains(&Phase::Throughput) {
-        figures.insert("throughput".to_owned(), throughput::measure(target, arguments.orders, arguments.partitions).await?);
+        figures.insert("throughput".to_owned(), throughput::measure(target, arguments.orders, arguments).await?);
     }
     Ok(())
 }

@@ -7,6 +7,8 @@ use fluvio::{Fluvio, FluvioClusterConfig, TopicProducerConfigBuilder, TopicProdu
 use serde_json::json;
 
 const COMMANDS: &str = "food-delivery-commands";
+/// Topic with what happens to orders.
+pub(super) const EVENTS: &str = "food-delivery-orders-events";
 
 /// Returns a producer of commands. `linger`: how long a record waits for others to share its batch.
 pub(super) async fn producer(sc: &str, linger: Duration) -> anyhow::Result<TopicProducerPool> {

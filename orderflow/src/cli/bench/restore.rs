@@ -17,7 +17,7 @@ pub(super) async fn measure(arguments: &Arguments) -> anyhow::Result<Value> {
     let subject = Subject::start(arguments).await?;
     subject.target.api.wait_ready(super::READY_LIMIT).await?;
     let ids: Vec<String> = (0..arguments.restore_orders).map(|order| format!("r-{}-{order}", subject.target.run)).collect();
-    place_all(&subject.target, &ids, arguments.partitions).await?;
+    place_all(&subject.target, &ids, arguments).await?;
     let memory_after_load = subject.memory()?;
     let (subject, warm) = subject.restart().await?;
     let (subject, without_state) = subject.restart_without(&["state"]).await?;
