@@ -1,1 +1,376 @@
+//! What people do with an order once the payment is no question: in order, out of order, at the wrong time, twice, and wrongly written.
 
+use fluvio_streams::partitioner::partition_for;
+use serde_json::{Value, json};
+
+use food_delivery::orders::state::Status;
+use food_delivery::{Config, topics};
+
+use crate::support::{PRICE_WON, World, killed_everywhere, text};
+
+const PARTITIONS: u32 = 3;
+/// The store's commands in the order of an evening, with the status that each leads to.
+const EVENING: [(&str, Status); 4] =
+    [("AcceptOrder", Status::Accepted), ("StartCooking", Status::Cooking), ("StartDelivery", Status::Delivering), ("CompleteDelivery", Status::Delivered)];
+
+fn world() -> World {
+    World::new(&Config::default(), PARTITIONS)
+}
+
+/// Returns a world in which order `o-1` has come as far as `status`.
+fn world_at(status: Status) -> World {
+    let mut world = world();
+    world.place("o-1", "kim");
+    world.driver.advance(100);
+    for (command, reached) in EVENING {
+        if world.order("o-1").is_some_and(|order| order.status == status) {
+            break;
+        }
+        world.send(command, "o-1", json!({}));
+        world.driver.run_until_idle();
+        world.assert_status("o-1", reached);
+    }
+    world.assert_status("o-1", status);
+    world
+}
+
+#[test]
+fn an_order_is_cooked_delivered_and_told_of() {
+    let world = world_at(Status::Delivered);
+    let changes = ["OrderStatusChanged"; 4];
+    assert_eq!(world.kinds("o-1"), [&["OrderRequested", "OrderPlaced"][..], &changes].concat());
+    let told: Vec<Value> = world.driver.distinct_events(topics::NOTIFICATIONS_EVENTS).iter().map(|event| event.data["status"].clone()).collect();
+    assert_eq!(told, ["PaymentPending", "Placed", "Accepted", "Cooking", "Delivering", "Delivered"]);
+    let document = &world.documents("orders")["o-1"];
+    assert_eq!((&document["status"], &document["customerId"], &document["price"]), (&json!("Delivered"), &json!("kim"), &json!(PRICE_WON)));
+    assert_eq!(world.documents("notifications").len(), 6);
+    assert_eq!(world.driver.total("orders", "live_won"), PRICE_WON, "a delivered order stays paid");
+    world.look();
+}
+
+/// Whoever sends the whole evening at once need not know that the store learns of an order only when it is paid.
+#[test]
+fn commands_sent_in_one_go_wait_for_their_order() {
+    killed_everywhere(
+        || World::new(&Config::default(), 1),
+        |world| {
+            world.place("o-1", "kim");
+            for (command, _) in EVENING {
+                world.send(command, "o-1", json!({}));
+            }
+            world.driver.advance(500);
+            world.assert_status("o-1", Status::Delivered);
+            assert_eq!(world.driver.total("store", "store_commands_parked"), 0);
+        },
+    );
+}
+
+#[test]
+fn a_command_waits_a_second_for_its_order_and_not_for_its_payment() {
+    let mut world = world();
+    world.place("o-1", "simulate-stall");
+    let accept = world.send("AcceptOrder", "o-1", json!({}));
+    let unknown = world.send("AcceptOrder", "o-404", json!({}));
+    world.driver.advance(609);
+    assert_eq!(world.driver.total("store", "store_commands_parked"), 2);
+    world.driver.advance(1);
+    assert_eq!(world.refusals(&accept), ["OrderNotPlaced"], "as soon as the payment is deferred");
+    world.driver.advance(389);
+    assert_eq!(world.driver.total("store", "store_commands_parked"), 1);
+    world.driver.advance(1);
+    assert_eq!(world.refusals(&unknown), ["OrderUnknown"]);
+    assert_eq!(world.driver.total("store", "store_commands_parked"), 0);
+    world.look();
+}
+
+#[test]
+fn commands_parked_in_the_wrong_order_are_refused_one_by_one() {
+    let mut world = world();
+    world.place("o-1", "kim");
+    let deliver = world.send("StartDelivery", "o-1", json!({}));
+    world.send("AcceptOrder", "o-1", json!({}));
+    world.driver.advance(500);
+    assert_eq!(world.refusals(&deliver), ["OrderNotAccepted"]);
+    world.assert_status("o-1", Status::Accepted);
+    world.look();
+}
+
+#[test]
+fn more_than_a_few_commands_do_not_wait_for_one_order() {
+    let mut world = world();
+    let commands: Vec<String> = (0..20).map(|_| world.send("AcceptOrder", "o-1", json!({}))).collect();
+    world.driver.run_until_idle();
+    let overloaded = commands.iter().filter(|command| world.refusals(command) == ["StoreOverloaded"]).count();
+    assert_eq!(overloaded, 20 - food_delivery::limits::PARKED_COMMANDS_PER_ORDER_MAX);
+    world.driver.advance(2_000);
+    world.look();
+}
+
+#[test]
+fn an_order_that_the_store_declines_is_refunded() {
+    killed_everywhere(
+        || World::new(&Config::default(), 1),
+        |world| {
+            world.place("o-1", "kim");
+            world.driver.advance(200);
+            world.send("DeclineOrder", "o-1", json!({"reason": "no chicken left"}));
+            world.driver.advance(500);
+            world.assert_status("o-1", Status::Rejected);
+            let rejected = world.event("o-1", "OrderRejected");
+            assert_eq!((&rejected["reason"], &rejected["detail"]), (&json!("StoreDeclined"), &json!("no chicken left")));
+            assert_eq!(world.event("o-1", "OrderRefunded")["amount"], PRICE_WON);
+            assert_eq!(world.books().refunded.len(), 1);
+        },
+    );
+}
+
+#[test]
+fn cancelling_is_possible_until_the_delivery_starts() {
+    for status in [Status::Placed, Status::Accepted, Status::Cooking, Status::Delivering, Status::Delivered] {
+        let mut world = world_at(status);
+        let cancel = world.send("CancelOrder", "o-1", json!({"reason": "late"}));
+        world.driver.advance(500);
+        match status {
+            Status::Delivering | Status::Delivered => {
+                let reason = if status == Status::Delivering { "DeliveryAlreadyStarted" } else { "OrderAlreadyDelivered" };
+                assert_eq!(world.refusals(&cancel), [reason]);
+                world.assert_status("o-1", status);
+                assert_eq!(world.books().refunded.len(), 0);
+            }
+            _ => {
+                world.assert_status("o-1", Status::Cancelled);
+                assert_eq!(world.books().refunded.len(), 1, "cancelled at {status:?}");
+                assert_eq!(world.documents("orders")["o-1"]["cancelReason"], "late");
+                let store = world.driver.kinds(topics::STORE_EVENTS, "o-1");
+                assert!(store.ends_with(&["StoreOrderCancelled".to_owned(), "DeliveryCancelled".to_owned()]), "{store:?}");
+                let again = world.send("CancelOrder", "o-1", json!({}));
+                let accept = world.send("AcceptOrder", "o-1", json!({}));
+                world.driver.run_until_idle();
+                assert_eq!(
+                    (world.refusals(&again), world.refusals(&accept)),
+                    (vec!["OrderAlreadyCancelled".to_owned()], vec!["OrderAlreadyCancelled".to_owned()])
+                );
+            }
+        }
+        world.look();
+    }
+}
+
+/// The customer cancels while the rider sets off: whoever comes first at orders, both end in agreement.
+#[test]
+fn a_cancellation_that_crosses_the_delivery_is_settled_once() {
+    for cancel_first in [true, false] {
+        killed_everywhere(
+            || World::new(&Config::default(), 1),
+            |world| {
+                world.place("o-1", "kim");
+                world.driver.advance(200);
+                for command in ["AcceptOrder", "StartCooking"] {
+                    world.send(command, "o-1", json!({}));
+                }
+                world.driver.run_until_idle();
+                // The store reads its command before it hears of the cancellation.
+                let commands = if cancel_first { ["CancelOrder", "StartDelivery"] } else { ["StartDelivery", "CancelOrder"] };
+                for command in commands {
+                    world.send(command, "o-1", json!({}));
+                }
+                world.driver.advance(500);
+                world.assert_status("o-1", Status::Cancelled);
+                let store = world.driver.kinds(topics::STORE_EVENTS, "o-1");
+                assert_eq!(store, ["OrderAccepted", "CookingStarted", "DeliveryStarted", "StoreOrderCancelled", "DeliveryCancelled"]);
+                assert_eq!(world.books().refunded.len(), 1);
+            },
+        );
+    }
+}
+
+#[test]
+fn commands_out_of_order_are_refused_and_change_nothing() {
+    for (status, command, reason) in [
+        (Status::Placed, "StartCooking", "OrderNotAccepted"),
+        (Status::Placed, "CompleteDelivery", "OrderNotAccepted"),
+        (Status::Placed, "PayOrder", "OrderAlreadyPaid"),
+        (Status::Accepted, "AcceptOrder", "OrderAlreadyAccepted"),
+        (Status::Accepted, "DeclineOrder", "OrderAlreadyAccepted"),
+        (Status::Accepted, "StartDelivery", "CookingNotStarted"),
+        (Status::Cooking, "StartCooking", "CookingAlreadyStarted"),
+        (Status::Cooking, "CompleteDelivery", "DeliveryNotStarted"),
+        (Status::Delivering, "StartDelivery", "DeliveryAlreadyStarted"),
+        (Status::Delivered, "CompleteDelivery", "OrderAlreadyDelivered"),
+    ] {
+        let mut world = world_at(status);
+        let command = world.send(command, "o-1", json!({}));
+        world.driver.run_until_idle();
+        assert_eq!(world.refusals(&command), [reason], "at {status:?}");
+        world.assert_status("o-1", status);
+        world.look();
+    }
+}
+
+#[test]
+fn commands_for_unknown_orders_are_refused() {
+    let mut world = world();
+    let commands: Vec<String> = ["PayOrder", "CancelOrder", "AcceptOrder", "CompleteDelivery"].map(|kind| world.send(kind, "o-404", json!({}))).to_vec();
+    world.driver.advance(2_000);
+    for command in commands {
+        assert_eq!(world.refusals(&command), ["OrderUnknown"]);
+    }
+    world.look();
+}
+
+#[test]
+fn a_command_that_is_sent_twice_takes_effect_once() {
+    let mut world = world_at(Status::Placed);
+    let place = json!({"customerId": "kim", "item": "chicken", "price": PRICE_WON});
+    world.send_as("c-1", "PlaceOrder", "o-1", place.clone());
+    let other = world.send("PlaceOrder", "o-1", place);
+    let accept = world.send("AcceptOrder", "o-1", json!({}));
+    world.send_as(&accept, "AcceptOrder", "o-1", json!({}));
+    world.driver.run_until_idle();
+    let cancel = world.send("CancelOrder", "o-1", json!({}));
+    world.driver.run_until_idle();
+    world.send_as(&cancel, "CancelOrder", "o-1", json!({}));
+    world.driver.advance(500);
+    assert_eq!(world.refusals("c-1"), ["DuplicateCommand"]);
+    assert_eq!(world.refusals(&other), ["OrderExists"]);
+    assert_eq!((world.refusals(&accept), world.refusals(&cancel)), (vec!["DuplicateCommand".to_owned()], vec!["DuplicateCommand".to_owned()]));
+    assert_eq!((world.books().captured.len(), world.books().refunded.len()), (1, 1));
+    world.look();
+}
+
+#[test]
+fn a_field_that_is_wrong_is_named_in_the_dead_letter() {
+    let long = "x".repeat(600);
+    let cases = [
+        (json!({"type": "PlaceOrder"}), "item"),
+        (json!({"type": "PlaceOrder", "item": ""}), "item"),
+        (json!({"type": "PlaceOrder", "item": 7}), "item"),
+        (json!({"type": "PlaceOrder", "item": long}), "item"),
+        (json!({"type": "PlaceOrder", "item": "tea", "quantity": 0}), "quantity"),
+        (json!({"type": "PlaceOrder", "item": "tea", "quantity": 1.5}), "quantity"),
+        (json!({"type": "PlaceOrder", "item": "tea", "price": -1}), "price"),
+        (json!({"type": "PlaceOrder", "item": "tea", "price": "18000"}), "price"),
+        (json!({"type": "PlaceOrder", "item": "tea", "price": 1_000_000_000_001_i64}), "price"),
+        (json!({"type": "PlaceOrder", "items": []}), "items"),
+        (json!({"type": "PlaceOrder", "items": [{"item": "tea"}], "item": "tea"}), "item"),
+        (json!({"type": "PlaceOrder", "items": [{"item": "tea"}, {"item": "rice", "price": -1}]}), "items[1].price"),
+        (json!({"type": "PlaceOrder", "item": "tea", "customerId": ""}), "customerId"),
+        (json!({"type": "PlaceOrder", "item": "tea", "storeId": 1}), "storeId"),
+        (json!({"type": "PlaceOrder", "item": "tea", "address": long}), "address"),
+        (json!({"type": "PlaceOrder", "item": "tea", "orderId": 1}), "orderId"),
+        (json!({"type": "PlaceOrder", "item": "tea", "commandId": 1}), "commandId"),
+        (json!({"type": "CancelOrder", "reason": 1}), "reason"),
+        (json!({"type": "AcceptOrder", "reason": 1}), "reason"),
+        (json!({"type": "AcceptOrder", "commandId": ""}), "commandId"),
+        (json!({"type": "EatOrder"}), "EatOrder"),
+        (json!({"item": "tea"}), "type"),
+    ];
+    for (command, field) in cases {
+        let mut world = world();
+        world.driver.pipe(topics::COMMANDS, "o-1", &command.to_string());
+        world.place("o-1", "kim");
+        world.driver.advance(2_000);
+        let letters = world.driver.distinct_events(topics::DEAD_LETTERS);
+        assert_eq!(letters.len(), 1, "{command} is dead-lettered once");
+        let error = text(&letters[0].data, "error");
+        assert!(error.contains(&format!("`{field}`")), "{command}: {error}");
+        assert_eq!(letters[0].data["topic"], topics::COMMANDS);
+        world.assert_status("o-1", Status::Placed);
+        world.look();
+    }
+}
+
+#[test]
+fn commands_find_their_order_without_key_and_from_any_partition() {
+    let mut world = world();
+    for partition in 0..PARTITIONS {
+        let command = json!({"type": "PlaceOrder", "orderId": format!("o-{partition}"), "commandId": format!("p-{partition}"), "item": "tea"});
+        world.driver.pipe_to(
+            topics::COMMANDS,
+            (partition_for(format!("o-{partition}").as_bytes(), PARTITIONS) + 1) % PARTITIONS,
+            None,
+            command.to_string().as_bytes(),
+        );
+    }
+    world.driver.advance(200);
+    for partition in 0..PARTITIONS {
+        let order = format!("o-{partition}");
+        world.assert_status(&order, Status::Placed);
+        let accept = json!({"type": "AcceptOrder", "orderId": order});
+        world.driver.pipe_to(topics::COMMANDS, partition, Some(b"\xff not utf-8"), accept.to_string().as_bytes());
+    }
+    world.driver.advance(200);
+    for partition in 0..PARTITIONS {
+        world.assert_status(&format!("o-{partition}"), Status::Accepted);
+    }
+    world.look();
+}
+
+/// `{"type":"PlaceOrder","item":"chicken"}` is enough; the id that the system assigns leads every later command to the order.
+#[test]
+fn an_order_without_an_id_gets_one_in_its_own_partition() {
+    let mut world = world();
+    for partition in 0..PARTITIONS {
+        world.driver.pipe_to(topics::COMMANDS, partition, None, br#"{"type":"PlaceOrder","item":"chicken"}"#);
+    }
+    world.driver.advance(200);
+    let events = world.driver.distinct_events(topics::ORDERS_EVENTS);
+    let placed: Vec<_> = events.iter().filter(|event| event.kind == "OrderPlaced").collect();
+    assert_eq!(placed.len(), PARTITIONS as usize);
+    for event in placed {
+        assert_eq!(partition_for(event.subject.as_bytes(), PARTITIONS), event.partition);
+        assert_eq!(event.data["customerId"], "guest");
+    }
+    world.look();
+}
+
+/// Without payments, any program may answer: a plain JSON object with the correlation id is enough, and nonsense is told.
+#[test]
+fn a_stand_in_for_payments_answers_in_plain_json() {
+    let mut world = World::without_payments(&Config::default(), PARTITIONS);
+    for order in ["o-1", "o-2", "o-3"] {
+        world.place(order, "kim");
+    }
+    world.driver.run_until_idle();
+    let request = world.driver.distinct_events(topics::PAYMENT_REQUESTS).into_iter().find(|event| event.subject == "o-1").expect("a request for o-1");
+    assert_eq!((&request.data["correlationId"], &request.data["amount"]), (&json!("o-1/1"), &json!(PRICE_WON)));
+    for (order, reply) in [
+        ("o-1", json!({"type": "PaymentApproved", "correlationId": "o-1/1"})),
+        ("o-2", json!({"type": "PaymentDeclined", "orderId": "o-2", "attempt": 1, "detail": "no credit"})),
+        ("o-3", json!({"type": "PaymentApproved", "orderId": "o-3", "attempt": 7})),
+        ("o-3", json!({"type": "PaymentApproved", "orderId": "o-3"})),
+        ("o-404", json!({"type": "PaymentApproved", "orderId": "o-404", "attempt": 1})),
+        ("o-3", json!({"type": "PaymentRefunded", "orderId": "o-3", "attempt": 1})),
+        ("o-3", json!({"type": "PaymentShrugged", "orderId": "o-3", "attempt": 1})),
+        ("o-3", json!("PaymentApproved")),
+    ] {
+        world.driver.pipe(topics::PAYMENT_REPLIES, order, &reply.to_string());
+    }
+    world.driver.run_until_idle();
+    world.assert_status("o-1", Status::Placed);
+    world.assert_status("o-2", Status::Rejected);
+    assert_eq!(world.event("o-2", "OrderRejected")["detail"], "no credit");
+    world.assert_status("o-3", Status::PaymentPending);
+    assert_eq!(world.driver.distinct_events(topics::DEAD_LETTERS).len(), 5);
+    world.driver.advance(610);
+    world.assert_status("o-3", Status::PaymentDeferred);
+    world.look();
+}
+
+/// A finished order leaves the state after its retention; its topics and views keep it.
+#[test]
+fn an_ended_order_leaves_the_state_after_its_retention() {
+    let config = Config { retention_ms: 60_000, ..Config::default() };
+    let mut world = World::new(&config, PARTITIONS);
+    world.place("o-1", "kim");
+    world.place("o-2", "kim");
+    world.driver.advance(100);
+    world.send("CancelOrder", "o-1", json!({}));
+    world.driver.advance(30_000);
+    assert!(world.order("o-1").is_some());
+    world.driver.advance(40_000);
+    assert!(world.order("o-1").is_none(), "forgotten");
+    world.assert_status("o-2", Status::Placed);
+    assert_eq!(world.documents("orders")["o-1"]["status"], "Cancelled");
+    world.look();
+}

@@ -1,8 +1,9 @@
 //! The rows of the payment step: what the customer is told, whatever the provider does; and each row again with a kill at every place where a task can die.
 
+use serde_json::json;
+
 use food_delivery::Config;
 use food_delivery::orders::state::{Capture, Status};
-use serde_json::json;
 
 use crate::support::{PRICE_WON, World, killed_everywhere, touchy};
 
