@@ -98,3 +98,86 @@ fn ended(status: Status) -> Rejection {
         _ => Rejection::new("OrderAlreadyDelivered", "the order was delivered"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::orders::state::Capture;
+
+    const STORE_EVENTS: [&str; 5] = ["OrderAccepted", "OrderDeclined", "CookingStarted", "DeliveryStarted", "DeliveryCompleted"];
+
+    fn order(status: Status) -> Order {
+        let deferred = (status == Status::PaymentDeferred).then_some(Reason::PaymentTimedOut);
+        Order { status, deferred, attempts: 1, ..Order::new("kim".to_owned(), "main".to_owned(), 18_000, "c-1".to_owned()) }
+    }
+
+    /// Goal: one table says what every command and every event of the store means at every status. Read a row as: at this status, `PayOrder`, `CancelOrder`, the five events of the store.
+    #[test]
+    fn every_command_at_every_status_has_one_outcome() {
+        const NO: &str = "unreadable";
+        let table = [
+            (Status::PaymentPending, ["PaymentInProgress", "Cancelled", NO, NO, NO, NO, NO]),
+            (Status::PaymentDeferred, ["attempt", "Cancelled", NO, NO, NO, NO, NO]),
+            (Status::Placed, ["OrderAlreadyPaid", "Cancelled", "Accepted", "Rejected", NO, NO, NO]),
+            (Status::Accepted, ["OrderAlreadyPaid", "Cancelled", NO, NO, "Cooking", NO, NO]),
+            (Status::Cooking, ["OrderAlreadyPaid", "Cancelled", NO, NO, NO, "Delivering", NO]),
+            (Status::Delivering, ["OrderAlreadyPaid", "DeliveryAlreadyStarted", NO, NO, NO, NO, "Delivered"]),
+            (Status::Delivered, ["OrderAlreadyPaid", "OrderAlreadyDelivered", NO, NO, NO, NO, NO]),
+            (Status::Cancelled, ["OrderAlreadyCancelled"; 7]),
+            (Status::Rejected, ["OrderAlreadyRejected"; 7]),
+        ];
+        assert_eq!(table.map(|(status, _)| status), Status::ALL);
+        let leads_to = |order: &Order, event: &Event| {
+            let mut after = order.clone();
+            after.apply(event);
+            format!("{:?}", after.status)
+        };
+        for (status, expected) in table {
+            let order = order(status);
+            let pay = pay(&order).map_or_else(|rejection| rejection.reason, |()| "attempt".to_owned());
+            let cancel = cancel(&order, None).map_or_else(|rejection| rejection.reason, |event| leads_to(&order, &event));
+            let follow = STORE_EVENTS.map(|kind| match follow_store(&order, kind, None) {
+                Ok(event) => leads_to(&order, &event),
+                Err(Failure::Rejected(rejection)) => rejection.reason,
+                Err(Failure::Unreadable(error)) => {
+                    assert!(error.0.contains(kind), "{error}");
+                    NO.to_owned()
+                }
+                Err(failure) => panic!("{failure}"),
+            });
+            assert_eq!([vec![pay, cancel], follow.to_vec()].concat(), expected, "at {status:?}");
+        }
+    }
+
+    /// An approval places an order that waits for it, and is unwanted by every other, once an attempt; nothing else moves an order that waits no more.
+    #[test]
+    fn every_verdict_at_every_status_has_one_meaning() {
+        let verdicts = [
+            Verdict::Accepted { attempt: 1, late: false },
+            Verdict::Unwanted { attempt: 1 },
+            Verdict::Declined { attempt: 1, detail: None },
+            Verdict::Deferred { attempt: Some(1), reason: Deferral::TimedOut },
+            Verdict::Deferred { attempt: None, reason: Deferral::Unavailable },
+            Verdict::GaveUp { reason: Deferral::TimedOut },
+            Verdict::Requested { attempt: 1 },
+            Verdict::Nothing,
+        ];
+        for status in Status::ALL {
+            let expected = match status {
+                Status::PaymentPending => ["OrderPlaced", "PaymentUnwanted", "OrderRejected", "PaymentDeferred", "PaymentDeferred", "OrderRejected", "", ""],
+                // That it waits for an answer is known already.
+                Status::PaymentDeferred => ["OrderPlaced", "PaymentUnwanted", "OrderRejected", "", "PaymentDeferred", "OrderRejected", "", ""],
+                _ => ["PaymentUnwanted", "PaymentUnwanted", "", "", "", "", "", ""],
+            };
+            let kinds = |order: &Order, answers_command| verdicts.clone().map(|given| verdict(order, given, answers_command).map_or("", |event| event.kind()));
+            assert_eq!(kinds(&order(status), false), expected, "at {status:?}");
+            let mut captured = order(status);
+            captured.captures.insert(1, Capture::Refunding);
+            if !status.is_unpaid() {
+                assert_eq!(kinds(&captured, false), [""; 8], "the attempt is on its way back already, at {status:?}");
+            }
+        }
+        let again = verdict(&order(Status::PaymentDeferred), Verdict::Deferred { attempt: Some(1), reason: Deferral::TimedOut }, true);
+        assert_eq!(again.map(|event| event.kind()), Some("PaymentDeferred"), "whoever asks is answered, though it is nothing new");
+    }
+}
