@@ -374,3 +374,41 @@ fn an_ended_order_leaves_the_state_after_its_retention() {
     assert_eq!(world.documents("orders")["o-1"]["status"], "Cancelled");
     world.look();
 }
+
+/// An id is any short text: nothing that is built from ids may confuse two orders.
+#[test]
+fn ids_of_any_shape_are_kept_apart() {
+    let mut world = world();
+    let longest = "o".repeat(256);
+    let orders = ["o", "o/1", "o/1/1", "o/1/refund", "주문 7", "\"quoted\"", "o,1", "50%", ".", longest.as_str()];
+    for order in orders {
+        world.place(order, "kim");
+    }
+    world.driver.advance(200);
+    for (index, order) in orders.into_iter().enumerate() {
+        world.assert_status(order, Status::Placed);
+        world.send(if index % 2 == 0 { "CancelOrder" } else { "AcceptOrder" }, order, json!({}));
+    }
+    world.driver.advance(200);
+    for (index, order) in orders.into_iter().enumerate() {
+        world.assert_status(order, if index % 2 == 0 { Status::Cancelled } else { Status::Accepted });
+        assert_eq!(world.documents("orders")[order]["status"], json!(if index % 2 == 0 { Status::Cancelled } else { Status::Accepted }));
+    }
+    assert_eq!((world.books().captured.len(), world.books().refunded.len()), (orders.len(), orders.len() / 2));
+    world.look();
+}
+
+/// Payments has long forgotten the attempt when the store, late, says no.
+#[test]
+fn an_attempt_that_payments_has_forgotten_is_still_refunded_once() {
+    let mut world = World::new(&Config { retention_ms: 60_000, ..Config::default() }, PARTITIONS);
+    world.place("o-1", "kim");
+    world.driver.advance(100_000);
+    world.assert_status("o-1", Status::Placed);
+    world.send("DeclineOrder", "o-1", json!({}));
+    world.driver.advance(1_000);
+    world.assert_status("o-1", Status::Rejected);
+    assert_eq!(world.kinds("o-1"), ["OrderRequested", "OrderPlaced", "OrderRejected", "OrderRefunded"]);
+    assert_eq!(world.books().refunded.len(), 1);
+    world.look();
+}
