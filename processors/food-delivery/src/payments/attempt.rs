@@ -147,3 +147,69 @@ impl Attempt {
         if self.phase.kind().is_some() { Next::Repeat } else { Next::Nothing }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHASES: [Phase; 7] = [Phase::Authorizing, Phase::Approved, Phase::Declined, Phase::Failed, Phase::Voided, Phase::Refunding, Phase::Refunded];
+
+    fn attempt(phase: Phase) -> Attempt {
+        Attempt { order_id: "o-1".to_owned(), attempt: 1, customer_id: "kim".to_owned(), amount: 18_000, phase, void: false, refund_failures: 0, detail: None }
+    }
+
+    /// Goal: money is asked for once and given back once, however often and in whichever order the requests come. Read a row as: in this phase, a request, a void, a refund.
+    #[test]
+    fn every_request_in_every_phase_has_one_meaning() {
+        use Next::{Call, Nothing, Repeat};
+        let table = [
+            (Phase::Authorizing, [Some(Nothing), Some(Nothing), None]),
+            (Phase::Approved, [Some(Repeat), Some(Nothing), Some(Call(Operation::Refund))]),
+            (Phase::Declined, [Some(Repeat), Some(Nothing), None]),
+            (Phase::Failed, [Some(Repeat), Some(Nothing), None]),
+            (Phase::Voided, [Some(Repeat), Some(Nothing), None]),
+            (Phase::Refunding, [Some(Nothing), Some(Nothing), Some(Nothing)]),
+            (Phase::Refunded, [Some(Repeat), Some(Nothing), Some(Repeat)]),
+        ];
+        assert_eq!(table.map(|(phase, _)| phase), PHASES);
+        for (phase, expected) in table {
+            let given = [Some(attempt(phase).request(false, true)), Some(attempt(phase).void(false)), attempt(phase).refund().ok()];
+            assert_eq!(given, expected, "in {phase:?}");
+        }
+        let new = || attempt(Phase::Authorizing);
+        assert_eq!(new().request(true, false), Call(Operation::Authorize));
+        // Nobody is asked for what nobody wants any more, nor when the request comes after its void.
+        let (mut expired, mut void) = (new(), new());
+        assert_eq!((expired.request(true, true), expired.phase), (Next::Announce { copies: 1 }, Phase::Voided));
+        assert_eq!((void.void(true), void.phase), (Next::Announce { copies: 1 }, Phase::Voided));
+        assert_eq!(void.request(false, false), Repeat);
+    }
+
+    /// Goal: an answer counts in the phase that waits for it, and in no other.
+    #[test]
+    fn every_answer_in_every_phase_has_one_meaning() {
+        use ProviderOutcome::{Approved, Declined, Failed, Refunded};
+        for phase in PHASES {
+            for outcome in [Approved, Declined, Failed, Refunded] {
+                for (operation, void) in [(Operation::Authorize, false), (Operation::Authorize, true), (Operation::Refund, false)] {
+                    let mut attempt = Attempt { void, ..attempt(phase) };
+                    let next = attempt.answered(operation, ProviderResponse::new(outcome, None));
+                    let expected = match (operation, phase, outcome) {
+                        (Operation::Authorize, Phase::Authorizing, Approved) => Phase::Approved,
+                        (Operation::Authorize, Phase::Authorizing, _) if void => Phase::Voided,
+                        (Operation::Authorize, Phase::Authorizing, Declined) => Phase::Declined,
+                        (Operation::Authorize, Phase::Authorizing, Failed | Refunded) => Phase::Failed,
+                        (Operation::Refund, Phase::Refunding, Refunded) => Phase::Refunded,
+                        _ => phase,
+                    };
+                    let case = format!("{operation:?} answered {outcome:?} in {phase:?}, void {void}");
+                    assert_eq!(attempt.phase, expected, "{case}");
+                    let retries = operation == Operation::Refund && phase == Phase::Refunding && outcome != Refunded;
+                    let news = if retries { Next::RetryRefund } else { Next::Nothing };
+                    assert_eq!(next, if expected == phase { news } else { Next::Announce { copies: 1 } }, "{case}");
+                    assert_eq!(attempt.refund_failures, u32::from(retries), "{case}");
+                }
+            }
+        }
+    }
+}
