@@ -9,6 +9,7 @@ use std::{
 
 use fluvio_controlplane_metadata::spu::IngressPort;
 use tokio::{
+    sync::watch,
     task::spawn_blocking,
     time::{MissedTickBehavior, interval, timeout, timeout_at},
 };
@@ -32,6 +33,7 @@ pub struct Broker {
     spu_addr: SocketAddr,
     stopping: CancellationToken,
     tasks: TaskTracker,
+    starting_smartmodules: watch::Receiver<usize>,
     /// Cancelled when the data directory has been let go.
     released: CancellationToken,
 }
@@ -59,6 +61,7 @@ impl Broker {
         let (catalogue, offsets) = opened.unwrap_or(Err(Error::Stopping))?;
 
         let smartmodules = Arc::new(SmartModules::new(Arc::clone(&catalogue), Arc::clone(&limits), Arc::clone(&observer)));
+        let starting_smartmodules = smartmodules.watch_starting();
         let control = Arc::new(Control { catalogue: Arc::clone(&catalogue), limits: Arc::clone(&limits), spu_endpoint });
         let data = Arc::new(Data { catalogue: Arc::clone(&catalogue), offsets, smartmodules, limits: Arc::clone(&limits), observer: Arc::clone(&observer) });
 
@@ -72,7 +75,7 @@ impl Broker {
         let until = stopping.clone();
         tasks.spawn(async move { until.run_until_cancelled(enforcing).await });
         tracing::info!(%sc_addr, %spu_addr, "broker started");
-        Ok(Self { sc_addr, spu_addr, stopping, tasks, released })
+        Ok(Self { sc_addr, spu_addr, stopping, tasks, starting_smartmodules, released })
     }
 
     /// Returns the address of the control plane, the one that clients are configured with.
@@ -83,6 +86,12 @@ impl Broker {
     /// Returns the address of the data plane.
     pub fn spu_addr(&self) -> SocketAddr {
         self.spu_addr
+    }
+
+    /// Tells how many streams wait for their SmartModules to be compiled. Until it is 0, some of those that have been
+    /// opened do not deliver yet; the protocol has no way to say so to a client.
+    pub fn watch_starting_smartmodules(&self) -> watch::Receiver<usize> {
+        self.starting_smartmodules.clone()
     }
 
     /// Stops the broker: closes all connections, makes everything durable and lets go of the data directory, so

@@ -106,8 +106,9 @@ impl Instance {
         let log: Arc<dyn Log> = log;
         let sinks = Sinks::start(log.clone(), &systems, store.clone(), telemetry.views.clone(), &stopping_sinks);
         let stopping = CancellationToken::new();
-        let checks: Vec<Arc<dyn ReadyCheck>> =
+        let mut checks: Vec<Arc<dyn ReadyCheck>> =
             vec![Arc::new(ProcessorsRun { statuses: runtimes.iter().map(Runtime::watch_statuses).collect() }), sinks.ready_check()];
+        checks.extend(broker.as_ref().map(|broker| Arc::new(StreamsFlow { starting: broker.watch_starting_smartmodules() }) as Arc<dyn ReadyCheck>));
         let api = api(&log, systems, store, &telemetry, checks, &stopping)?;
         let http = Server::start(http_listener, api, HTTP_CONNECTIONS_MAX)?;
         let metrics = Server::start(metrics_listener, telemetry.router(), METRICS_CONNECTIONS_MAX)?;
@@ -253,6 +254,25 @@ impl ReadyCheck for ProcessorsRun {
     async fn check(&self) -> Result<(), String> {
         let waiting: Vec<String> = self.statuses.iter().flat_map(|statuses| idle(&statuses.borrow())).collect();
         if waiting.is_empty() { Ok(()) } else { Err(waiting.join("; ")) }
+    }
+}
+
+/// Ready once the embedded broker has compiled the SmartModules of every stream that was opened.
+struct StreamsFlow {
+    starting: watch::Receiver<usize>,
+}
+
+#[async_trait]
+impl ReadyCheck for StreamsFlow {
+    fn name(&self) -> &str {
+        "broker"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        match *self.starting.borrow() {
+            0 => Ok(()),
+            starting => Err(format!("{starting} streams wait for their SmartModules to be compiled")),
+        }
     }
 }
 

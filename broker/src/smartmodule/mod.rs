@@ -28,7 +28,7 @@ use fluvio_protocol::{Version, link::ErrorCode};
 use fluvio_smartengine::SmartEngine;
 use fluvio_spu_schema::server::smartmodule::SmartModuleInvocation;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::timeout,
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct SmartModules {
     chains: Arc<Semaphore>,
     /// Chains that may compute.
     running: Semaphore,
+    /// Chains that are being compiled.
+    starting: watch::Sender<usize>,
 }
 
 /// Records that a chain has let through, as batches ready to be sent.
@@ -66,17 +68,34 @@ pub(crate) struct Chain {
     jobs: mpsc::Sender<Job>,
 }
 
+/// Counts a chain among those being compiled until it is dropped.
+struct Starting<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|starting| *starting -= 1);
+    }
+}
+
 type Job = Box<dyn FnOnce(&mut Loaded) + Send>;
 
 impl SmartModules {
     pub(crate) fn new(catalogue: Arc<Catalogue>, limits: Arc<Limits>, observer: Arc<dyn Observer>) -> Self {
         let chains = Arc::new(Semaphore::new(limits.smartmodule_chains_max));
         let running = Semaphore::new(limits.smartmodule_running_max);
-        Self { engine: SmartEngine::new(), catalogue, limits, observer, chains, running }
+        Self { engine: SmartEngine::new(), catalogue, limits, observer, chains, running, starting: watch::Sender::new(0) }
+    }
+
+    /// Tells how many chains are being compiled.
+    pub(crate) fn watch_starting(&self) -> watch::Receiver<usize> {
+        self.starting.subscribe()
     }
 
     /// Compiles and initialises a chain.
     pub(crate) async fn start(self: &Arc<Self>, invocations: Vec<SmartModuleInvocation>, version: Version) -> Result<Chain, ErrorCode> {
+        self.starting.send_modify(|starting| *starting += 1);
+        // A guard, since the client may go away while its chain is compiled.
+        let _starting = Starting(&self.starting);
         let started = self.start_unobserved(invocations, version).await;
         if started.is_err() {
             self.observer.observe(Event::SmartModuleFailed);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::Runner;
 use super::calls::Calls;
@@ -78,8 +78,9 @@ pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
     }
     // A queue per task rather than per source keeps memory bounded by the number of tasks.
     let (source_sender, sources) = mpsc::channel(SOURCE_BATCHES_QUEUED_MAX);
-    let pumps =
-        join_all((0..runner.spec.sources.len()).map(|index| source::pump(runner, log.clone(), index, task.source_offset(index), source_sender.clone())));
+    let unopened = watch::Sender::new(runner.spec.sources.len());
+    let pump = |index| source::pump(runner, log.clone(), index, task.source_offset(index), source_sender.clone(), &unopened);
+    let pumps = join_all((0..runner.spec.sources.len()).map(pump));
     drop(source_sender);
     let (sent_sender, sent) = mpsc::unbounded_channel();
     let (target_sender, targets) = mpsc::unbounded_channel();
@@ -94,6 +95,7 @@ pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
         calls: Calls::default(),
         work: VecDeque::new(),
         ages: BTreeMap::new(),
+        unopened: unopened.subscribe(),
         last_report: Instant::now(),
     };
     tokio::select! {
@@ -174,14 +176,20 @@ struct Running<'a> {
     work: VecDeque<Work>,
     /// Per source: end offset and timestamp of the last record fetched.
     ages: BTreeMap<usize, (i64, i64)>,
+    /// Sources that have not been opened: until it is 0, the task is not said to run.
+    unopened: watch::Receiver<usize>,
     last_report: Instant,
 }
 
 impl Running<'_> {
     async fn run(mut self, committed: Committed) -> Result<(), Problem> {
         self.dispatch(committed);
-        self.runner.report(Phase::Running, None);
+        let mut is_reported = false;
         loop {
+            if !is_reported && *self.unopened.borrow() == 0 {
+                is_reported = true;
+                self.runner.report(Phase::Running, None);
+            }
             self.gather()?;
             if self.runner.shutdown.is_cancelled() {
                 return self.finish().await;
@@ -233,6 +241,7 @@ impl Running<'_> {
             Some(message) = self.sources.recv(), if !congested => self.take(message)?,
             result = self.calls.next(self.runner), if !congested => self.work.push_back(Work::CallResult(result)),
             () = timer => {}
+            Ok(()) = self.unopened.changed() => {}
             () = tokio::time::sleep(REPORT_EVERY) => self.report(),
             () = self.runner.shutdown.cancelled() => {}
         }

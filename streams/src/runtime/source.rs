@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Runner, WAIT_FIRST, WAIT_MAX};
 use crate::log::{Fetched, Log, LogError};
@@ -11,14 +11,25 @@ use crate::telemetry::Event;
 /// What a source says: batches, or that it cannot go on.
 pub(super) type SourceMessage = (usize, Result<Fetched, LogError>);
 
-/// Reads until the receiver is gone or the offsets are not to be had. Other errors are waited out.
-pub(super) async fn pump(runner: &Runner, log: Arc<dyn Log>, source: usize, mut next_offset: i64, sender: mpsc::Sender<SourceMessage>) {
+/// Reads until the receiver is gone or the offsets are not to be had. Other errors are waited out. Takes one off `unopened` once it reads for the first time.
+pub(super) async fn pump(
+    runner: &Runner,
+    log: Arc<dyn Log>,
+    source: usize,
+    mut next_offset: i64,
+    sender: mpsc::Sender<SourceMessage>,
+    unopened: &watch::Sender<usize>,
+) {
+    let mut is_opened = false;
     let spec = &runner.spec.sources[source];
     let mut wait = WAIT_FIRST;
     loop {
         let failed = match log.read(&spec.topic, runner.partition, next_offset, Some(&spec.routing)).await {
             Err(error) => error,
             Ok(mut reader) => loop {
+                if !std::mem::replace(&mut is_opened, true) {
+                    unopened.send_modify(|unopened| *unopened -= 1);
+                }
                 match reader.next().await {
                     Ok(fetched) => {
                         wait = WAIT_FIRST;
