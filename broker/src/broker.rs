@@ -199,15 +199,16 @@ mod tests {
 
     #[test]
     fn clients_are_told_an_address_that_they_can_connect_to() {
+        let any = format!("{}:9010", Ipv4Addr::UNSPECIFIED);
         check(None, "127.0.0.1:9010", Some("127.0.0.1:9010"));
-        check(None, "0.0.0.0:9010", Some("127.0.0.1:9010"));
+        check(None, &any, Some("127.0.0.1:9010"));
         check(None, "[::1]:9010", Some("[::1]:9010"));
-        check(Some("broker.example"), "0.0.0.0:9010", Some("broker.example:9010"));
-        check(Some("broker.example:30010"), "0.0.0.0:9010", Some("broker.example:30010"));
-        check(Some("[::1]:30010"), "0.0.0.0:9010", Some("[::1]:30010"));
-        check(Some("broker.example:port"), "0.0.0.0:9010", None);
-        check(Some(""), "0.0.0.0:9010", None);
-        check(Some(":9010"), "0.0.0.0:9010", None);
-        check(Some("http://broker.example"), "0.0.0.0:9010", None);
+        check(Some("broker.example"), &any, Some("broker.example:9010"));
+        check(Some("broker.example:30010"), &any, Some("broker.example:30010"));
+        check(Some("[::1]:30010"), &any, Some("[::1]:30010"));
+        check(Some("broker.example:port"), &any, None);
+        check(Some(""), &any, None);
+        check(Some(":9010"), &any, None);
+        check(Some("http://broker.example"), &any, None);
     }
 }
