@@ -1,4 +1,8 @@
 //! The store on disk: one fjall database per instance, one keyspace per task.
+//!
+//! It seals memtables itself. Left to itself, fjall asks its worker to with every commit to a full memtable; as soon as
+//! those requests fill the worker's queue, the worker, which queues requests too, waits for itself: nothing is written
+//! out any more, and memory and journal grow until the process ends. The figures are in `docs/adr/0002-local-store.md`.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +17,7 @@ use crate::state::{Change, StateError};
 pub struct StoreOptions {
     /// Block cache for all tasks, in bytes.
     pub cache_bytes: u64,
-    /// Memtable of one task, in bytes, before it is written out.
+    /// Memtable of one task, in bytes, before it is written out. Up to four more may wait to be written.
     pub memtable_bytes: u64,
     /// Write-ahead log of all tasks, in bytes, before memtables are written out.
     pub journal_bytes: u64,
@@ -21,9 +25,12 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { cache_bytes: 16 << 20, memtable_bytes: 4 << 20, journal_bytes: 64 << 20 }
+        Self { cache_bytes: 16 << 20, memtable_bytes: 1 << 20, journal_bytes: 64 << 20 }
     }
 }
+
+/// What an entry takes in a memtable besides its key and value, in bytes, roughly.
+const ENTRY_OVERHEAD_BYTES: usize = 64;
 
 /// The database of an instance.
 pub struct FjallStores {
@@ -55,9 +62,13 @@ impl FjallStores {
 
 impl Stores for FjallStores {
     fn open(&self, task: &str) -> Result<Box<dyn Store>, StateError> {
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(self.options.memtable_bytes);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(u64::MAX);
         let keyspace = self.database.keyspace(task, options).map_err(|error| failed(task, &error))?;
-        Ok(Box::new(FjallStore { database: self.database.clone(), keyspace, task: task.to_owned() }))
+        let memtable_bytes_max = self.options.memtable_bytes;
+        let mut store = FjallStore { database: self.database.clone(), keyspace, task: task.to_owned(), memtable_bytes: 0, memtable_bytes_max };
+        // What was recovered from the journal is of unknown size.
+        store.seal_memtable()?;
+        Ok(Box::new(store))
     }
 }
 
@@ -65,6 +76,18 @@ struct FjallStore {
     database: Database,
     keyspace: Keyspace,
     task: String,
+    /// What was committed since the memtable was sealed.
+    memtable_bytes: u64,
+    memtable_bytes_max: u64,
+}
+
+impl FjallStore {
+    /// Begins a new memtable; the worker writes the old one out.
+    fn seal_memtable(&mut self) -> Result<(), StateError> {
+        self.keyspace.rotate_memtable().map_err(|error| failed(&self.task, &error))?;
+        self.memtable_bytes = 0;
+        Ok(())
+    }
 }
 
 impl StateReader for FjallStore {
@@ -88,8 +111,13 @@ impl StateReader for FjallStore {
 
 impl Store for FjallStore {
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), StateError> {
+        // Before and not after: where this fails, nothing must have been applied.
+        if self.memtable_bytes >= self.memtable_bytes_max {
+            self.seal_memtable()?;
+        }
         let mut batch = self.database.batch();
         for (key, value) in changes {
+            self.memtable_bytes += (ENTRY_OVERHEAD_BYTES + key.len() + value.as_ref().map_or(0, Vec::len)) as u64;
             match value {
                 Some(value) => batch.insert(&self.keyspace, key, value),
                 None => batch.remove(&self.keyspace, key),
@@ -105,4 +133,48 @@ impl Store for FjallStore {
 
 fn failed(task: &str, error: &fjall::Error) -> StateError {
     StateError::Store { task: task.to_owned(), detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    /// Commits `commits` times in each of `tasks`, at the same time and as fast as possible.
+    fn write(stores: &FjallStores, tasks: &[&str], commits: usize) {
+        thread::scope(|scope| {
+            for task in tasks {
+                let mut store = stores.open(task).expect("the store opens");
+                scope.spawn(move || {
+                    for commit in 0..commits {
+                        let key = |n: usize| format!("key-{}", (commit + n) % 500).into_bytes();
+                        let changes = (0..5).map(|n| (key(n), Some(vec![commit as u8; 500]))).collect();
+                        store.commit(changes).expect("the changes are committed");
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn memtables_are_written_out_however_fast_they_fill() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let stores = FjallStores::open(directory.path(), StoreOptions::default()).expect("the database opens");
+        let tasks = ["a", "b", "c", "d"];
+        write(&stores, &tasks, 3000);
+
+        let deadline = Instant::now() + Duration::from_secs(60);
+        for task in tasks {
+            let keyspace = stores.database.keyspace(task, KeyspaceCreateOptions::default).expect("the keyspace is there");
+            while keyspace.sealed_memtable_count() > 0 {
+                assert!(Instant::now() < deadline, "task {task} still has {} memtables to write", keyspace.sealed_memtable_count());
+                thread::sleep(Duration::from_millis(5));
+            }
+            assert!(keyspace.table_count() > 0, "task {task} was written out");
+        }
+    }
 }
