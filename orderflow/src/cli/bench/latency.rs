@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use fluvio::consumer::ConsumerConfigExtBuilder;
+use fluvio::consumer::{ConsumerConfigExtBuilder, Record as ConsumerRecord};
 use fluvio::{Fluvio, FluvioClusterConfig, Offset};
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,7 +42,11 @@ pub(super) async fn measure(target: &Target, rate: u32, for_seconds: u32) -> any
     let rate = rate.max(1);
     let (warm_up, orders) = (rate * WARM_UP_SECONDS, rate * for_seconds);
     let due = Due::default();
-    let watching = tokio::spawn(watch(target.sc.clone(), target.api.clone(), Arc::clone(&due), (warm_up + orders) as usize));
+    // Where the events end is found out before the first order is sent: none is missed.
+    let fluvio = Fluvio::connect_with_config(&FluvioClusterConfig::new(&target.sc)).await.context("the official client cannot connect")?;
+    let config = ConsumerConfigExtBuilder::default().topic(EVENTS).offset_start(Offset::end()).build()?;
+    let events = fluvio.consumer_with_config(config).await.context("the official client cannot consume")?;
+    let watching = tokio::spawn(watch(events, target.api.clone(), Arc::clone(&due), (warm_up + orders) as usize));
     let producer = producer(&target.sc, Duration::ZERO).await?;
     let (interval, begin) = (Duration::from_secs(1) / rate, Instant::now());
     for order in 0..warm_up + orders {
@@ -53,6 +57,7 @@ pub(super) async fn measure(target: &Target, rate: u32, for_seconds: u32) -> any
         producer.send(id.as_str(), place(&id)).await.context("an order cannot be produced")?;
     }
     let times = tokio::time::timeout(LIMIT, watching).await.context("some orders are not placed")?.context("the watch ended early")??;
+    let placed = times.len();
     let histogram = || Histogram::<u64>::new_with_bounds(1, 120_000_000, 3).context("the histogram cannot be made");
     let (mut published, mut visible) = (histogram()?, histogram()?);
     for times in times.iter().filter(|times| times.due >= begin + interval * warm_up) {
@@ -66,6 +71,7 @@ pub(super) async fn measure(target: &Target, rate: u32, for_seconds: u32) -> any
     Ok(json!({
         "ordersPerSecond": rate,
         "orders": visible.len(),
+        "ordersNotPlaced": (warm_up + orders) as usize - placed,
         "visibleMilliseconds": quantiles(&visible),
         "publishedMilliseconds": quantiles(&published),
     }))
@@ -79,22 +85,27 @@ struct Times {
     visible_us: u64,
 }
 
-/// Follows the events until this many orders are placed and visible.
-async fn watch(sc: String, api: Api, due: Due, orders: usize) -> anyhow::Result<Vec<Times>> {
-    let fluvio = Fluvio::connect_with_config(&FluvioClusterConfig::new(sc)).await.context("the official client cannot connect")?;
-    let config = ConsumerConfigExtBuilder::default().topic(EVENTS).offset_start(Offset::end()).build()?;
-    let mut events = fluvio.consumer_with_config(config).await.context("the official client cannot consume")?;
-    let (mut reads, mut times) = (JoinSet::new(), Vec::with_capacity(orders));
-    while times.len() < orders {
+/// Follows the events until this many orders have their outcome; returns the times of those that were placed.
+async fn watch<S, E>(mut events: S, api: Api, due: Due, orders: usize) -> anyhow::Result<Vec<Times>>
+where
+    S: Stream<Item = Result<ConsumerRecord, E>> + Unpin,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let (mut reads, mut times, mut others) = (JoinSet::new(), Vec::with_capacity(orders), 0);
+    while times.len() + others < orders {
         tokio::select! {
             event = events.next() => {
                 let record = event.context("the stream of events ended")?.context("an event cannot be consumed")?;
                 let event: Event = serde_json::from_slice(record.value()).context("an event is not one")?;
-                if event.kind != "OrderPlaced" {
+                if event.kind == "OrderRequested" {
                     continue;
                 }
                 // Orders of others are none of ours.
                 let Some(due) = due.lock().unwrap_or_else(PoisonError::into_inner).remove(&event.subject) else { continue };
+                if event.kind != "OrderPlaced" {
+                    others += 1;
+                    continue;
+                }
                 let (api, published_us) = (api.clone(), due.elapsed().as_micros() as u64);
                 reads.spawn(async move {
                     let (status, document) = api.get(&format!("{}?min_offset={}", path(&event.subject), record.offset())).await?;
