@@ -16,10 +16,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    DataDir, Error, Event, Observer, Options, Plane,
+    DataDir, DiskProblem, Error, Event, Observer, Options, Plane,
     catalogue::{Catalogue, DiskOptions},
     control::{Control, ControlService},
     data::{Data, DataService},
+    disk_watch::DiskWatch,
     limits::STOP_TIMEOUT,
     log::{SyncRound, Syncer},
     offset_store::OffsetStore,
@@ -34,6 +35,7 @@ pub struct Broker {
     stopping: CancellationToken,
     tasks: TaskTracker,
     starting_smartmodules: watch::Receiver<usize>,
+    disk_problem: watch::Receiver<Option<DiskProblem>>,
     /// Cancelled when the data directory has been let go.
     released: CancellationToken,
 }
@@ -58,12 +60,21 @@ impl Broker {
         let limits = Arc::new(options.limits.clone());
         let (opening, guard) = (Arc::clone(&limits), released.clone().drop_guard());
         let opened = spawn_blocking(move || open(&options, opening, guard)).await;
-        let (catalogue, offsets) = opened.unwrap_or(Err(Error::Stopping))?;
+        let Opened { catalogue, offsets, disk } = opened.unwrap_or(Err(Error::Stopping))?;
 
         let smartmodules = Arc::new(SmartModules::new(Arc::clone(&catalogue), Arc::clone(&limits), Arc::clone(&observer)));
         let starting_smartmodules = smartmodules.watch_starting();
         let control = Arc::new(Control { catalogue: Arc::clone(&catalogue), limits: Arc::clone(&limits), spu_endpoint });
-        let data = Arc::new(Data { catalogue: Arc::clone(&catalogue), offsets, smartmodules, limits: Arc::clone(&limits), observer: Arc::clone(&observer) });
+        let data = Data {
+            catalogue: Arc::clone(&catalogue),
+            offsets,
+            smartmodules,
+            disk: Arc::clone(&disk),
+            limits: Arc::clone(&limits),
+            observer: Arc::clone(&observer),
+        };
+        let data = Arc::new(data);
+        let disk_problem = disk.watch();
 
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let server = |plane| Server { plane, limits: Arc::clone(&limits), observer: Arc::clone(&observer), stopping: stopping.clone(), tasks: tasks.clone() };
@@ -72,10 +83,12 @@ impl Broker {
         let serve_data = move |connection| DataService::new(Arc::clone(&data), connection);
         tasks.spawn(server(Plane::Data).accept(data_listener, serve_data));
         let enforcing = enforce_retention(catalogue, observer, limits.retention_interval);
-        let until = stopping.clone();
+        let looking = look_at_disk(disk, limits.disk_check_interval);
+        let [until, until_too] = [stopping.clone(), stopping.clone()];
         tasks.spawn(async move { until.run_until_cancelled(enforcing).await });
+        tasks.spawn(async move { until_too.run_until_cancelled(looking).await });
         tracing::info!(%sc_addr, %spu_addr, "broker started");
-        Ok(Self { sc_addr, spu_addr, stopping, tasks, starting_smartmodules, released })
+        Ok(Self { sc_addr, spu_addr, stopping, tasks, starting_smartmodules, disk_problem, released })
     }
 
     /// Returns the address of the control plane, the one that clients are configured with.
@@ -92,6 +105,11 @@ impl Broker {
     /// opened do not deliver yet; the protocol has no way to say so to a client.
     pub fn watch_starting_smartmodules(&self) -> watch::Receiver<usize> {
         self.starting_smartmodules.clone()
+    }
+
+    /// Tells why records are refused at the moment; nothing while the disk takes them.
+    pub fn watch_disk(&self) -> watch::Receiver<Option<DiskProblem>> {
+        self.disk_problem.clone()
     }
 
     /// Stops the broker: closes all connections, makes everything durable and lets go of the data directory, so
@@ -121,7 +139,14 @@ impl fmt::Debug for Broker {
     }
 }
 
-fn open(options: &Options, limits: Arc<crate::Limits>, released: tokio_util::sync::DropGuard) -> Result<(Arc<Catalogue>, OffsetStore), Error> {
+/// What is kept in the data directory.
+struct Opened {
+    catalogue: Arc<Catalogue>,
+    offsets: OffsetStore,
+    disk: Arc<DiskWatch>,
+}
+
+fn open(options: &Options, limits: Arc<crate::Limits>, released: tokio_util::sync::DropGuard) -> Result<Opened, Error> {
     let (dir, ephemeral) = match &options.data_dir {
         DataDir::Path(dir) => (dir.clone(), None),
         DataDir::Ephemeral => {
@@ -136,11 +161,12 @@ fn open(options: &Options, limits: Arc<crate::Limits>, released: tokio_util::syn
     };
     let syncer = Syncer::start_observed(options.durability, observe);
     let offsets_path = dir.join("consumer-offsets");
-    let consumer_offsets_max = limits.consumer_offsets_max;
-    let disk = DiskOptions { dir, durability: options.durability, syncer, ephemeral, released };
+    let (consumer_offsets_max, disk_free_bytes_min) = (limits.consumer_offsets_max, limits.disk_free_bytes_min);
+    let disk = DiskOptions { dir: dir.clone(), durability: options.durability, syncer, ephemeral, released };
     let catalogue = Catalogue::open(disk, limits)?;
     let offsets = OffsetStore::open(offsets_path, options.durability, consumer_offsets_max)?;
-    Ok((Arc::new(catalogue), offsets))
+    let disk = Arc::new(DiskWatch::new(dir, disk_free_bytes_min));
+    Ok(Opened { catalogue: Arc::new(catalogue), offsets, disk })
 }
 
 /// Where clients are told to find the data plane.
@@ -163,6 +189,19 @@ fn endpoint(advertised: Option<&str>, bound: SocketAddr) -> Result<IngressPort, 
         return Err(invalid());
     }
     Ok(IngressPort::from_port_host(port, host.to_owned()))
+}
+
+/// Looks at the disk, round after round.
+async fn look_at_disk(disk: Arc<DiskWatch>, every: std::time::Duration) {
+    let mut rounds = interval(every);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        let disk = Arc::clone(&disk);
+        if let Err(error) = spawn_blocking(move || disk.look()).await {
+            tracing::error!(%error, "a look at the disk failed");
+        }
+    }
 }
 
 /// Removes what is too old or too much, round after round.

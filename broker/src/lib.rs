@@ -16,6 +16,7 @@
 //! | `control/` | the control plane (Fluvio's "SC"): topics, partitions, SmartModules, metadata watches |
 //! | `data/` | the data plane (Fluvio's "SPU"): produce, offsets, streaming fetch |
 //! | `catalogue.rs`, `metadata.rs` | which topics and SmartModules exist, in memory and on disk |
+//! | `disk_watch.rs` | whether the disk takes records, and when it does again |
 //! | `offset_store.rs` | the durable positions of managed consumers |
 //! | `smartmodule/` | runs SmartModules away from the async threads, with true offsets on their output |
 //! | `log/`, [`batch`], `encode.rs` | the segment log, the scanner for untrusted batches, batches of our own making |
@@ -29,6 +30,7 @@ mod broker;
 mod catalogue;
 mod control;
 mod data;
+mod disk_watch;
 mod encode;
 mod error;
 mod metadata;
@@ -39,6 +41,7 @@ mod telemetry;
 mod wire;
 
 pub use broker::Broker;
+pub use disk_watch::DiskProblem;
 pub use error::Error;
 pub use limits::Limits;
 pub use log::Durability;

@@ -43,6 +43,9 @@ pub const SYNC_THREADS: usize = 4;
 /// Capacity that the append buffer of a partition keeps between two appends.
 pub const APPEND_BUFFER_BYTES_KEPT: usize = 64 * 1024;
 
+/// Written to a log that refused an append, to see whether it takes one again: a common size of a batch.
+pub(crate) const PROBE_BYTES: usize = 64 * 1024;
+
 const MIB: usize = 1024 * 1024;
 
 const _: () = assert!(BATCH_BYTES_MAX <= APPEND_BYTES_MAX);
@@ -91,6 +94,11 @@ pub struct Limits {
     pub smartmodule_call_timeout: Duration,
     /// Positions of managed consumers in total.
     pub consumer_offsets_max: usize,
+    /// No records are taken while the disk of the data directory has fewer bytes left: what is kept beside the logs must
+    /// still find room, and a disk that was never quite full needs no restart once there is room again.
+    pub disk_free_bytes_min: u64,
+    /// Time between two looks at how much room the disk has, and whether it takes again what it refused.
+    pub disk_check_interval: Duration,
     /// Time between two rounds of retention.
     pub retention_interval: Duration,
     /// Time a new connection has for its first request.
@@ -122,6 +130,8 @@ impl Default for Limits {
             smartmodule_running_max: 4,
             smartmodule_call_timeout: Duration::from_secs(30),
             consumer_offsets_max: 100_000,
+            disk_free_bytes_min: 64 * MIB as u64,
+            disk_check_interval: Duration::from_secs(1),
             retention_interval: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(30),
             frame_timeout: Duration::from_secs(60),

@@ -82,7 +82,7 @@ impl OffsetStore {
         let file = rewrite(&path, &positions).map_err(Error::file("write", &path))?;
         let positions = Arc::new(Mutex::new(positions));
         let (commits, queue) = mpsc::channel(OFFSET_COMMITS_PER_WRITE_MAX);
-        let writer = Writer { path: path.clone(), file, durability, positions: Arc::clone(&positions) };
+        let writer = Writer { path: path.clone(), file, durability, positions: Arc::clone(&positions), failed: false };
         let thread =
             thread::Builder::new().name("consumer-offsets".to_owned()).spawn(move || writer.run(queue)).map_err(Error::file("start the writer of", &path))?;
         Ok(Self { positions, positions_max, commits: Some(commits), thread: Some(thread) })
@@ -134,23 +134,35 @@ struct Writer {
     file: File,
     durability: Durability,
     positions: Arc<Mutex<BTreeMap<Key, Position>>>,
+    /// Whether the last write failed.
+    failed: bool,
 }
 
 impl Writer {
     fn run(mut self, mut queue: mpsc::Receiver<Commit>) {
-        let mut failed = false;
         let mut commits = Vec::new();
         while queue.blocking_recv_many(&mut commits, OFFSET_COMMITS_PER_WRITE_MAX) > 0 {
-            if !failed && let Err(error) = self.append(&commits) {
-                // What the file holds after a failed write or sync is unknown, so nothing is promised any more.
-                tracing::error!(file = %self.path.display(), %error, "cannot write consumer offsets");
-                failed = true;
+            let stored = self.store(&commits);
+            match &stored {
+                Err(error) if !self.failed => tracing::error!(file = %self.path.display(), %error, "cannot write consumer offsets"),
+                Ok(()) if self.failed => tracing::info!(file = %self.path.display(), "consumer offsets are written again"),
+                _ => {}
             }
+            self.failed = stored.is_err();
             for commit in commits.drain(..) {
                 // A client that has gone away does not wait for its answer.
-                let _ = commit.done.send(if failed { Err(CommitError::Write) } else { Ok(()) });
+                let _ = commit.done.send(if self.failed { Err(CommitError::Write) } else { Ok(()) });
             }
         }
+    }
+
+    fn store(&mut self, commits: &[Commit]) -> io::Result<()> {
+        if self.failed {
+            // What the file holds after a failed write or sync is unknown, so it starts anew with what was promised.
+            let positions = lock(&self.positions).clone();
+            self.file = rewrite(&self.path, &positions)?;
+        }
+        self.append(commits)
     }
 
     fn append(&mut self, commits: &[Commit]) -> io::Result<()> {
@@ -271,6 +283,29 @@ mod tests {
         drop(store);
         fs::write(&path, "not json\n").unwrap();
         assert!(matches!(OffsetStore::open(path, Durability::Os, 1), Err(Error::Metadata { .. })));
+    }
+
+    #[test]
+    fn after_a_failed_write_the_file_starts_anew_with_what_was_promised() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("offsets");
+        let commit = |consumer: &str, offset| {
+            let position = Position { topic_id: 1, offset, modified_at: 0 };
+            [Commit { line: Line { key: key(consumer), position: Some(position) }, done: oneshot::channel().0 }]
+        };
+        let file = rewrite(&path, &BTreeMap::new()).unwrap();
+        let mut writer = Writer { path: path.clone(), file, durability: Durability::Fsync, positions: Arc::default(), failed: false };
+        writer.store(&commit("a", 5)).unwrap();
+
+        // A full disk: half a line is written, then no more.
+        fs::write(&path, [fs::read(&path).unwrap().as_slice(), b"{\"topic\":\"top"].concat()).unwrap();
+        writer.file = File::options().write(true).open("/dev/full").unwrap();
+        assert_eq!(writer.store(&commit("b", 6)).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        writer.failed = true;
+
+        writer.store(&commit("c", 7)).unwrap();
+        let stored: Vec<_> = load(&path).unwrap().into_iter().map(|(key, position)| (key.consumer, position.offset)).collect();
+        assert_eq!(stored, [("a".to_owned(), 5), ("c".to_owned(), 7)]);
     }
 
     #[tokio::test]

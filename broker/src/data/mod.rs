@@ -35,6 +35,7 @@ use fluvio_spu_schema::{
 use crate::{
     Limits, Observer,
     catalogue::Catalogue,
+    disk_watch::DiskWatch,
     limits::PLAIN_FRAME_BYTES_MAX,
     offset_store::OffsetStore,
     smartmodule::SmartModules,
@@ -65,6 +66,7 @@ pub(crate) struct Data {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) offsets: OffsetStore,
     pub(crate) smartmodules: Arc<SmartModules>,
+    pub(crate) disk: Arc<DiskWatch>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) observer: Arc<dyn Observer>,
 }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use fluvio_compression::Compression;
 use fluvio_controlplane_metadata::topic::CompressionAlgorithm;
-use fluvio_protocol::{Version, api::RequestKind, link::ErrorCode, record::ReplicaKey};
+use fluvio_protocol::{Version, api::RequestKind, link::ErrorCode};
 use fluvio_spu_schema::{
     Isolation,
     produce::{PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse},
@@ -26,6 +26,7 @@ use crate::{
     Event,
     batch::{BatchError, BatchLimits, EncodedBatch},
     catalogue::Partition,
+    disk_watch::DiskWatch,
     limits::PRODUCE_ENTRIES_MAX,
     log,
     wire::{Connection, Frame, Refusal, Request, response},
@@ -117,7 +118,7 @@ async fn append(data: &Arc<Data>, job: Job) -> BoxFuture<'static, Result<(Frame,
             let mut partitions = Vec::with_capacity(entries.len());
             for (partition_index, result) in entries {
                 let durable = match result {
-                    Ok(appended) => appended.durable(isolation, patience).await,
+                    Ok(appended) => appended.durable(&data.disk, isolation, patience).await,
                     Err(error_code) => Err(error_code),
                 };
                 has_appended |= durable.is_ok();
@@ -144,7 +145,7 @@ struct Appended {
 impl Appended {
     /// Waits until the records are durable. Only those who asked for committed records have a deadline: with one
     /// node, giving up on the disk earlier would tell them nothing that they could act on.
-    async fn durable(self, isolation: Isolation, patience: std::time::Duration) -> Result<Self, ErrorCode> {
+    async fn durable(self, disk: &DiskWatch, isolation: Isolation, patience: std::time::Duration) -> Result<Self, ErrorCode> {
         let waiting = self.partition.log.wait_durable(self.end_offset);
         let waited = match isolation {
             Isolation::ReadUncommitted => waiting.await,
@@ -153,7 +154,7 @@ impl Appended {
                 ErrorCode::RequestTimedOut { timeout_ms, kind: RequestKind::Produce }
             })?,
         };
-        waited.map_err(|error| log_failed(&self.partition, &error))?;
+        waited.map_err(|error| log_failed(disk, &self.partition, &error))?;
         Ok(self)
     }
 }
@@ -175,9 +176,12 @@ async fn append_entry(
     if batches.is_empty() {
         return Ok(Appended { partition, base_offset: 0, end_offset: 0 });
     }
+    if data.disk.is_almost_full() {
+        return Err(ErrorCode::StorageError);
+    }
     let records = batches.iter().map(|batch| u64::from(batch.record_count())).sum();
     let bytes = batches.iter().map(|batch| batch.as_bytes().len() as u64).sum();
-    let base_offsets = partition.log.append(&batches).map_err(|error| log_failed(&partition, &error))?;
+    let base_offsets = partition.log.append(&batches).map_err(|error| log_failed(&data.disk, &partition, &error))?;
     data.observer.observe(Event::RecordsAppended { topic: &partition.topic, records, bytes });
     let base_offset = base_offsets[0];
     Ok(Appended { partition, base_offset, end_offset: base_offset + records as i64 })
@@ -212,13 +216,13 @@ fn batch_refused(error: &BatchError) -> ErrorCode {
     }
 }
 
-fn log_failed(partition: &Partition, error: &log::Error) -> ErrorCode {
+fn log_failed(disk: &DiskWatch, partition: &Arc<Partition>, error: &log::Error) -> ErrorCode {
     match error {
         log::Error::TooLarge { .. } => ErrorCode::MessageTooLarge,
         log::Error::Closed { reason: log::CloseReason::Deleted, .. } => ErrorCode::TopicDeleted,
+        log::Error::Closed { reason: log::CloseReason::Stopping, .. } => ErrorCode::StorageError,
         error => {
-            let replica = ReplicaKey::new(partition.topic.clone(), partition.index);
-            tracing::error!(%replica, %error, source = std::error::Error::source(error), "cannot append");
+            disk.refused(partition, error);
             ErrorCode::StorageError
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::batch::EncodedBatch;
-use crate::limits::{APPEND_BUFFER_BYTES_KEPT, APPEND_BYTES_MAX, INDEX_INTERVAL_BYTES_ACTIVE};
+use crate::limits::{APPEND_BUFFER_BYTES_KEPT, APPEND_BYTES_MAX, INDEX_INTERVAL_BYTES_ACTIVE, PROBE_BYTES};
 
 use super::file::SegmentFile;
 use super::view::Mark;
@@ -46,6 +46,26 @@ impl PartitionLog {
     }
 }
 
+impl PartitionLog {
+    /// Finds out whether the disk takes appends, without appending: writes behind the last batch and cuts that away again.
+    ///
+    /// # Errors
+    /// What an append would meet.
+    pub fn probe(&self) -> Result<(), Error> {
+        let log = &self.inner;
+        let _no_append = log.lock_append();
+        log.check_open()?;
+        let (file, written) = {
+            let view = log.view();
+            (view.active.file.clone(), view.written())
+        };
+        // A crash in between leaves what recovery takes for the torn tail that it is.
+        log.write(&file, &[0; PROBE_BYTES], written.position)?;
+        log.cut(&file, written.position);
+        log.check_open()
+    }
+}
+
 impl Inner {
     /// Returns the size of the group.
     fn check_sizes(&self, batches: &[EncodedBatch]) -> Result<u64, Error> {
@@ -84,11 +104,16 @@ impl Inner {
         let Err(source) = file.write_all_at(bytes, position) else {
             return Ok(());
         };
+        self.cut(file, position);
+        let path = self.directory.segment(self.view().active.base_offset);
+        Err(Error::file("write", &path)(source))
+    }
+
+    /// Cuts away what was written from `position` on; closes the log if that fails.
+    fn cut(&self, file: &SegmentFile, position: u64) {
         if let Err(error) = file.truncate(position) {
             self.close(CloseReason::WriteNotUndone { error: error.to_string() });
         }
-        let path = self.directory.segment(self.view().active.base_offset);
-        Err(Error::file("write", &path)(source))
     }
 
     fn note_written(&self, batches: &[EncodedBatch], base_offsets: &[i64]) {

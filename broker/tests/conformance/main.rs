@@ -2,6 +2,7 @@
 //! would not go.
 
 mod consume;
+mod disk;
 mod durability;
 mod harness;
 mod hostile;

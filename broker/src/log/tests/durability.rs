@@ -73,6 +73,40 @@ fn a_full_disk_refuses_the_append_and_leaves_no_trace() {
 }
 
 #[test]
+fn a_probe_meets_what_an_append_would_meet_and_leaves_no_trace() {
+    let home = Home::new();
+    let log = home.open(LogOptions::default());
+    append(&log, &["a"]);
+    let size_bytes = log.size_bytes();
+    let free = |free_bytes| *home.disk.faults.free_bytes.lock().unwrap() = free_bytes;
+    for (free_bytes, is_full) in [(Some(0), true), (Some(100), true), (None, false)] {
+        free(free_bytes);
+        assert_eq!(log.probe().is_err(), is_full);
+        assert_eq!(fs::metadata(home.segment(0)).unwrap().len(), size_bytes);
+        assert_eq!((log.end_offset(), log.high_watermark()), (1, 1));
+    }
+    assert_eq!(append(&log, &["b"]), 1);
+    drop(log);
+    let log = home.open(LogOptions::default());
+    assert_eq!((read_all(&log, 2).len(), log.recovery().torn_bytes), (2, 0));
+}
+
+#[test]
+fn what_is_left_of_a_probe_in_the_middle_of_which_the_process_was_killed_is_cut_away() {
+    let home = Home::new();
+    let log = home.open(LogOptions::default());
+    append(&log, &["a"]);
+    home.disk.faults.truncate_fails.store(true, SeqCst);
+    assert!(matches!(log.probe(), Err(Error::Closed { reason: CloseReason::WriteNotUndone { .. }, .. })));
+    home.disk.faults.truncate_fails.store(false, SeqCst);
+    assert!(log.probe().is_err(), "until the log is opened again");
+    drop(log);
+    let log = home.open(LogOptions::default());
+    assert_eq!(log.recovery().torn_bytes, crate::limits::PROBE_BYTES as u64);
+    assert_eq!(append(&log, &["b"]), 1);
+}
+
+#[test]
 fn a_write_that_cannot_be_undone_closes_the_log_until_it_is_opened_again() {
     let home = Home::new();
     let log = home.open(LogOptions::default());
