@@ -1,13 +1,14 @@
 //! What people may send, and what comes of it: the commands for the HTTP layer, and what all processors of commands share.
 
-use fluvio_streams::envelope::Unreadable;
-use fluvio_streams::processor::Rejection;
+use fluvio_streams::envelope::{Message, Unreadable};
+use fluvio_streams::processor::{Context, Rejection};
 use fluvio_streams::system::{CommandSpec, FieldError, Outcome};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::fields::Fields;
 use crate::orders::command::Command;
-use crate::store;
+use crate::{store, topics};
 
 /// Returns the commands in the order of an order's life.
 pub fn specs() -> Vec<CommandSpec> {
@@ -81,6 +82,39 @@ pub(crate) fn refuse_duplicate(taken: &[String], command_id: Option<&str>) -> Re
 pub(crate) fn remember(taken: &mut Vec<String>, command_id: Option<&str>, max: usize) {
     taken.extend(command_id.map(str::to_owned));
     taken.drain(..taken.len().saturating_sub(max));
+}
+
+/// A command as its sender knows it: by this it is named if it is refused later than in the step that reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sent {
+    /// Command type.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Id that the sender gave it, else where it stood when it was sent.
+    pub(crate) id: String,
+    /// Where it was read.
+    pub(crate) position: String,
+}
+
+impl Sent {
+    /// Returns the command of a message. One that was forwarded travels in an envelope with an id of its own, but under the correlation of what was sent.
+    pub(crate) fn of(message: &Message, command_id: Option<&str>) -> Self {
+        let identity = if message.provenance.is_some() { &message.correlation } else { &message.id };
+        Self { kind: message.kind.clone(), id: command_id.unwrap_or(identity).to_owned(), position: message.position.to_string() }
+    }
+
+    /// Tells the sender that the command is refused, in the shape in which the runtime tells it of any other. The context carries the command's correlation.
+    pub(crate) fn refuse(&self, cx: &mut Context<'_>, order_id: &str, rejection: &Rejection) {
+        let data = json!({
+            "commandType": self.kind,
+            "commandId": self.id,
+            "subject": order_id,
+            "reason": rejection.reason,
+            "detail": rejection.detail,
+            "position": self.position,
+        });
+        cx.emit_to(topics::REJECTIONS, cx.partition(), "CommandRejected", order_id, &data);
+    }
 }
 
 /// Returns the refusal of a command for an order that is not there.

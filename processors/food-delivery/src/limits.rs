@@ -14,6 +14,8 @@ pub const COMMAND_IDS_MAX: usize = 16;
 pub const PARKED_COMMANDS_MAX: i64 = 1_000;
 /// Store commands of one order that may wait for it.
 pub const PARKED_COMMANDS_PER_ORDER_MAX: usize = 16;
+/// Refunds for orders that are not known any more, of one task, that may wait for their answers.
+pub const STRAY_PAYMENTS_MAX: i64 = 10_000;
 /// First wait before a failed refund is tried again, in ms; it doubles with each failure.
 pub const REFUND_BACKOFF_MS: i64 = 1_000;
 /// Longest such wait, in ms.

@@ -43,6 +43,8 @@ pub fn spec(retention_ms: i64) -> ProcessorSpec {
 #[serde(rename_all = "camelCase")]
 struct Change {
     order_id: String,
+    #[serde(default)]
+    incarnation: String,
     customer_id: String,
     status: Status,
     #[serde(default)]
@@ -54,6 +56,8 @@ struct Change {
 /// What the customer has been told about an order.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Notified {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    incarnation: String,
     status: Option<Status>,
     refunds: Vec<u32>,
 }
@@ -85,6 +89,11 @@ impl Notifications {
     fn follow(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
         let change: Change = message.decode()?;
         let mut notified: Notified = cx.get(STORE, &change.order_id)?.unwrap_or_default();
+        if notified.incarnation != change.incarnation {
+            // The id is used again: nobody was told anything of this order.
+            notified = Notified { incarnation: change.incarnation.clone(), ..Notified::default() };
+            cx.cancel_timer(RETENTION_TIMER, &change.order_id)?;
+        }
         let text = if message.kind == "OrderRefunded" {
             let attempt = change.attempt.ok_or_else(|| Unreadable("OrderRefunded: field `attempt` is missing".to_owned()))?;
             if notified.refunds.contains(&attempt) {

@@ -86,7 +86,12 @@ pub enum Verdict {
         /// Attempt, from 1.
         attempt: u32,
     },
-    /// Nothing to decide: a duplicate, stale or unknown reply, or a call that is not possible now.
+    /// Accepted, but the guard knows of no such attempt: the key was forgotten, or started anew since, or the partner errs. Nothing is remembered of it, so a repeated reply is reported again.
+    Stray {
+        /// Attempt, as the reply says.
+        attempt: u32,
+    },
+    /// Nothing to decide: a duplicate or stale reply, an unknown one that accepts nothing, or a call that is not possible now.
     Nothing,
 }
 
@@ -94,6 +99,9 @@ pub enum Verdict {
 ///
 /// Of one key, at most one attempt is ever `Accepted`; every other acceptance is `Unwanted` once, so whoever undoes those keeps the books straight. `Accepted`, `Declined` and `GaveUp`
 /// are final, and nothing but `Unwanted` follows them. Giving up is an act: until the timer has fired, an acceptance still counts, however late it is read.
+///
+/// A key that was forgotten may be started again. Its attempts are numbered from 1 again, so each start has an *incarnation*, which the partner is told and may repeat: replies to another
+/// incarnation are `Stray`.
 #[derive(Debug, Clone)]
 pub struct Guard {
     config: GuardConfig,
@@ -120,8 +128,8 @@ impl Guard {
         vec![self.names.records.clone(), self.names.queue.clone(), self.names.partner.clone()]
     }
 
-    /// Asks the partner about a new key. The request goes to the partner with `attempt`, `correlationId` (`<key>/<attempt>`), `deadlineAt` and `giveUpAt` added, under the
-    /// correlation of this input; so does whatever the guard does for the key later.
+    /// Asks the partner about a new key. The request goes to the partner with `attempt`, `correlationId` (`<key>/<attempt>`), `incarnation`, `deadlineAt` and `giveUpAt` added, under the
+    /// correlation of this input; so does whatever the guard does for the key later. The incarnation is never used again for this key, for example the position of the command.
     /// Returns `Requested`, `Deferred`, `GaveUp` if the queue is full, or `Nothing` if the key is known.
     ///
     /// # Errors
@@ -129,9 +137,9 @@ impl Guard {
     ///
     /// # Panics
     /// If the request is not a JSON object.
-    pub fn start(&self, cx: &mut Context<'_>, key: &str, request: Value) -> Result<Verdict, StateError> {
+    pub fn start(&self, cx: &mut Context<'_>, key: &str, incarnation: &str, request: Value) -> Result<Verdict, StateError> {
         let Value::Object(request) = request else { panic!("request of guard `{}` is not a JSON object", self.config.name) };
-        self.step(cx, |step| step.start(key, request))
+        self.step(cx, |step| step.start(key, incarnation, request))
     }
 
     /// Makes a new attempt now, if the breaker lets it. Returns `Requested`, `Deferred` (it waits its turn in the queue), or `Nothing`: the key is unknown or settled, an attempt is
@@ -143,12 +151,13 @@ impl Guard {
         self.step(cx, |step| step.again(key))
     }
 
-    /// Takes the partner's answer. Returns `Accepted`, `Declined`, `Deferred` or `GaveUp` (the attempt failed: the key is retried or not), `Unwanted` or `Nothing`.
+    /// Takes the partner's answer; one that names no incarnation is to the present one. Returns `Accepted`, `Declined`, `Deferred` or `GaveUp` (the attempt failed: the key is retried or
+    /// not), `Unwanted`, `Stray` or `Nothing`.
     ///
     /// # Errors
     /// [`StateError`] if the store fails.
-    pub fn on_reply(&self, cx: &mut Context<'_>, key: &str, attempt: u32, reply: Reply) -> Result<Verdict, StateError> {
-        self.step(cx, |step| step.reply(key, attempt, reply))
+    pub fn on_reply(&self, cx: &mut Context<'_>, key: &str, attempt: u32, incarnation: Option<&str>, reply: Reply) -> Result<Verdict, StateError> {
+        self.step(cx, |step| step.reply(key, attempt, incarnation, reply))
     }
 
     /// Takes a timer. Returns `None` if it is not one of the guard's, else what it means for which keys: `Requested`, `Deferred` or `GaveUp`, and no entry for `Nothing`.
@@ -169,7 +178,7 @@ impl Guard {
         self.step(cx, |step| step.close(key))
     }
 
-    /// Forgets a key, closing it first. Late replies are then unknown, so this is for the end of its retention; an id must not be started again.
+    /// Forgets a key, closing it first, for the end of its retention: a late acceptance is then `Stray`, and the key may be started again.
     ///
     /// # Errors
     /// [`StateError`] if the store fails.

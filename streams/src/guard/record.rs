@@ -13,6 +13,9 @@ pub(super) struct Record {
     pub(super) request: Map<String, Value>,
     /// Correlation of the input that started the key: whatever is done for it later carries it.
     pub(super) correlation: String,
+    /// Which start of the key this is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) incarnation: String,
     /// Attempt n is at n - 1. They are kept when the key is settled, to recognise late and repeated replies.
     pub(super) attempts: Vec<Attempt>,
     /// Its place in the queue: from when on it may be retried.
@@ -30,9 +33,9 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(request: Map<String, Value>, correlation: &str) -> Self {
-        let correlation = correlation.to_owned();
-        Self { request, correlation, attempts: Vec::new(), queued_from_ms: None, unavailable: false, failures: 0, settled: false }
+    pub(super) fn new(request: Map<String, Value>, correlation: &str, incarnation: &str) -> Self {
+        let (correlation, incarnation) = (correlation.to_owned(), incarnation.to_owned());
+        Self { request, correlation, incarnation, attempts: Vec::new(), queued_from_ms: None, unavailable: false, failures: 0, settled: false }
     }
 
     /// Returns true if an attempt waits for its answer before the deadline.

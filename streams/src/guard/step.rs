@@ -43,11 +43,11 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         Ok(())
     }
 
-    pub(super) fn start(&mut self, key: &str, request: Map<String, Value>) -> Result<Verdict, StateError> {
+    pub(super) fn start(&mut self, key: &str, incarnation: &str, request: Map<String, Value>) -> Result<Verdict, StateError> {
         if self.load(key)?.is_some() {
             return Ok(Verdict::Nothing);
         }
-        let mut record = Record::new(request, &self.correlation);
+        let mut record = Record::new(request, &self.correlation, incarnation);
         let verdict = self.ask_or_queue(key, &mut record)?;
         self.store(key, &record);
         Ok(verdict)
@@ -63,9 +63,11 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         Ok(verdict)
     }
 
-    pub(super) fn reply(&mut self, key: &str, number: u32, reply: Reply) -> Result<Verdict, StateError> {
-        let Some(mut record) = self.load(key)? else { return Ok(Verdict::Nothing) };
-        let Some(attempt) = record.attempt_mut(number) else { return Ok(Verdict::Nothing) };
+    pub(super) fn reply(&mut self, key: &str, number: u32, incarnation: Option<&str>, reply: Reply) -> Result<Verdict, StateError> {
+        let unknown = if reply == Reply::Accepted { Verdict::Stray { attempt: number } } else { Verdict::Nothing };
+        let record = self.load(key)?.filter(|record| incarnation.is_none_or(|incarnation| incarnation == record.incarnation));
+        let Some(mut record) = record else { return Ok(unknown) };
+        let Some(attempt) = record.attempt_mut(number) else { return Ok(unknown) };
         let verdict = match attempt.status {
             Status::Accepted | Status::Unwanted => return Ok(Verdict::Nothing),
             Status::Ended if reply != Reply::Accepted => return Ok(Verdict::Nothing),
@@ -303,6 +305,7 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         let mut request = record.request.clone();
         request.insert("attempt".to_owned(), attempt.into());
         request.insert("correlationId".to_owned(), attempt_id(key, attempt).into());
+        request.insert("incarnation".to_owned(), record.incarnation.as_str().into());
         request
     }
 

@@ -47,7 +47,7 @@ fn row_1_accepted_before_the_deadline() {
     assert_eq!(
         data(request),
         json!({
-            "orderId": "o-1", "amount": 18_000, "attempt": 1, "correlationId": "o-1/1",
+            "orderId": "o-1", "amount": 18_000, "attempt": 1, "correlationId": "o-1/1", "incarnation": "1st",
             "deadlineAt": "1970-01-01T00:00:00.610Z", "giveUpAt": "1970-01-01T00:00:30.000Z",
         })
     );
@@ -118,7 +118,7 @@ fn row_5_the_give_up_time_passes() {
     assert_eq!(world.wait_until(30_000), said("o-1", Verdict::GaveUp { reason: Deferral::TimedOut }));
     assert_eq!(world.sent("PaymentVoidRequested"), ["o-1/1"]);
     let void = world.sent.last().unwrap();
-    assert_eq!(data(void), json!({ "orderId": "o-1", "amount": 18_000, "attempt": 1, "correlationId": "o-1/1" }));
+    assert_eq!(data(void), json!({ "orderId": "o-1", "amount": 18_000, "attempt": 1, "correlationId": "o-1/1", "incarnation": "1st" }));
     assert_eq!(world.again("o-1"), Verdict::Nothing);
     assert_eq!(world.wait_until(9_999_999), []);
 }
@@ -350,10 +350,10 @@ fn a_breaker_that_moves_by_time_needs_no_calls() {
 #[test]
 fn whatever_is_done_for_a_key_carries_its_correlation() {
     let mut world = broken(config());
-    world.step(Some("command-1"), |guard, cx| guard.start(cx, "o-1", json!({})));
-    world.step(Some("command-2"), |guard, cx| guard.start(cx, "o-2", json!({})));
+    world.step(Some("command-1"), |guard, cx| guard.start(cx, "o-1", "", json!({})));
+    world.step(Some("command-2"), |guard, cx| guard.start(cx, "o-2", "", json!({})));
     world.wait_until(61_000);
-    world.step(Some("stand-in"), |guard, cx| guard.on_reply(cx, "o-1", 1, Reply::Failed { detail: None }));
+    world.step(Some("stand-in"), |guard, cx| guard.on_reply(cx, "o-1", 1, None, Reply::Failed { detail: None }));
     world.close("o-1");
     world.wait_until(200_000);
     let wrong: Vec<_> =
@@ -364,12 +364,13 @@ fn whatever_is_done_for_a_key_carries_its_correlation() {
 #[test]
 fn what_is_unknown_changes_nothing() {
     let mut world = World::new(config());
-    assert_eq!(world.accept("o-1", 1), Verdict::Nothing);
+    assert_eq!(world.accept("o-1", 1), Verdict::Stray { attempt: 1 });
+    assert_eq!((world.decline("o-1", 1), world.fail("o-1", 1)), (Verdict::Nothing, Verdict::Nothing));
     assert_eq!(world.again("o-1"), Verdict::Nothing);
     world.close("o-1");
     world.start("o-1");
     for attempt in [0, 2, u32::MAX] {
-        assert_eq!(world.accept("o-1", attempt), Verdict::Nothing);
+        assert_eq!(world.accept("o-1", attempt), Verdict::Stray { attempt });
     }
     assert_eq!(world.start("o-1"), Verdict::Nothing, "a key is started once");
     let foreign = Timer { name: "retention".to_owned(), key: "o-1".to_owned(), due_ms: 0, correlation: String::new() };
@@ -388,6 +389,24 @@ fn a_forgotten_key_leaves_nothing_behind() {
     world.step(None, |guard, cx| guard.forget(cx, "o-1"));
     assert!(world.records().is_empty());
     assert_eq!((world.sent("PaymentVoidRequested"), world.timers()), (vec!["o-1/1".to_owned()], Vec::new()));
+}
+
+/// Goal: an id that is used again is another key: nothing that was said about the first settles the second.
+#[test]
+fn a_key_that_is_started_again_is_another() {
+    let mut world = World::new(config());
+    world.start_as("o-1", "1st");
+    world.step(None, |guard, cx| guard.forget(cx, "o-1"));
+    assert_eq!(world.reply_as("o-1", 1, Some("1st"), &Reply::Accepted), Verdict::Stray { attempt: 1 }, "forgotten");
+    assert_eq!(world.start_as("o-1", "2nd"), requested(1));
+    assert_eq!(world.reply_as("o-1", 1, Some("1st"), &Reply::Accepted), Verdict::Stray { attempt: 1 });
+    for reply in [Reply::Declined { detail: None }, Reply::Failed { detail: None }] {
+        assert_eq!(world.reply_as("o-1", 1, Some("1st"), &reply), Verdict::Nothing);
+    }
+    assert_eq!(world.reply_as("o-1", 1, Some("2nd"), &Reply::Accepted), accepted(1, false));
+    assert_eq!(world.reply_as("o-1", 1, Some("1st"), &Reply::Accepted), Verdict::Stray { attempt: 1 }, "also when the second is settled");
+    let told: Vec<_> = world.sent.iter().filter(|effect| effect.topic == "requests").map(|effect| data(effect)["incarnation"].clone()).collect();
+    assert_eq!(told, ["1st", "1st", "2nd"], "a request, its void, a request");
 }
 
 #[test]

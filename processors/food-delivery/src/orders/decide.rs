@@ -63,7 +63,7 @@ pub fn verdict(order: &Order, verdict: Verdict, answers_command: bool) -> Option
         }
         Verdict::Declined { detail, .. } => Some(Event::Rejected { reason: Reason::PaymentDeclined, detail }),
         Verdict::GaveUp { reason } => Some(Event::Rejected { reason: reason_of(reason), detail: None }),
-        Verdict::Requested { .. } | Verdict::Nothing => None,
+        Verdict::Requested { .. } | Verdict::Stray { .. } | Verdict::Nothing => None,
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
 
     fn order(status: Status) -> Order {
         let deferred = (status == Status::PaymentDeferred).then_some(Reason::PaymentTimedOut);
-        Order { status, deferred, attempts: 1, ..Order::new("kim".to_owned(), "main".to_owned(), 18_000, "c-1".to_owned()) }
+        Order { status, deferred, attempts: 1, ..Order::new("0-1".to_owned(), "kim".to_owned(), "main".to_owned(), 18_000, "c-1".to_owned()) }
     }
 
     /// Goal: one table says what every command and every event of the store means at every status. Read a row as: at this status, `PayOrder`, `CancelOrder`, the five events of the store.
@@ -160,21 +160,24 @@ mod tests {
             Verdict::Deferred { attempt: None, reason: Deferral::Unavailable },
             Verdict::GaveUp { reason: Deferral::TimedOut },
             Verdict::Requested { attempt: 1 },
+            Verdict::Stray { attempt: 1 },
             Verdict::Nothing,
         ];
         for status in Status::ALL {
             let expected = match status {
-                Status::PaymentPending => ["OrderPlaced", "PaymentUnwanted", "OrderRejected", "PaymentDeferred", "PaymentDeferred", "OrderRejected", "", ""],
+                Status::PaymentPending => {
+                    ["OrderPlaced", "PaymentUnwanted", "OrderRejected", "PaymentDeferred", "PaymentDeferred", "OrderRejected", "", "", ""]
+                }
                 // That it waits for an answer is known already.
-                Status::PaymentDeferred => ["OrderPlaced", "PaymentUnwanted", "OrderRejected", "", "PaymentDeferred", "OrderRejected", "", ""],
-                _ => ["PaymentUnwanted", "PaymentUnwanted", "", "", "", "", "", ""],
+                Status::PaymentDeferred => ["OrderPlaced", "PaymentUnwanted", "OrderRejected", "", "PaymentDeferred", "OrderRejected", "", "", ""],
+                _ => ["PaymentUnwanted", "PaymentUnwanted", "", "", "", "", "", "", ""],
             };
             let kinds = |order: &Order, answers_command| verdicts.clone().map(|given| verdict(order, given, answers_command).map_or("", |event| event.kind()));
             assert_eq!(kinds(&order(status), false), expected, "at {status:?}");
             let mut captured = order(status);
             captured.captures.insert(1, Capture::Refunding);
             if !status.is_unpaid() {
-                assert_eq!(kinds(&captured, false), [""; 8], "the attempt is on its way back already, at {status:?}");
+                assert_eq!(kinds(&captured, false), [""; 9], "the attempt is on its way back already, at {status:?}");
             }
         }
         let again = verdict(&order(Status::PaymentDeferred), Verdict::Deferred { attempt: Some(1), reason: Deferral::TimedOut }, true);

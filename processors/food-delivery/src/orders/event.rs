@@ -128,6 +128,7 @@ impl Event {
 #[serde(rename_all = "camelCase")]
 pub struct Published<'a> {
     order_id: &'a str,
+    incarnation: &'a str,
     customer_id: &'a str,
     store_id: &'a str,
     status: Status,
@@ -141,6 +142,6 @@ impl<'a> Published<'a> {
     /// Returns the payload of `change`, which `order` already includes.
     pub fn new(order_id: &'a str, order: &'a Order, change: &'a Event) -> Self {
         let (customer_id, store_id) = (order.customer_id.as_str(), order.store_id.as_str());
-        Self { order_id, customer_id, store_id, status: order.status, price: order.price, payment: order.payment(), change }
+        Self { order_id, incarnation: &order.incarnation, customer_id, store_id, status: order.status, price: order.price, payment: order.payment(), change }
     }
 }

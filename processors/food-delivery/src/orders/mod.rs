@@ -7,6 +7,7 @@ pub mod decide;
 pub mod event;
 mod processor;
 pub mod state;
+mod stray;
 
 pub(crate) use processor::GUARD_TOTALS;
 pub use processor::{NAME, Orders, TOTALS, spec};

@@ -11,18 +11,21 @@ use serde_json::{Value, json};
 use super::command::Command;
 use super::decide;
 use super::event::{Event, Published};
-use super::state::{Capture, Money, Order, Status};
-use crate::payments::message::{RefundRequest, ReplyData};
+use super::state::{Capture, Money, Order, Status, incarnation};
+use super::stray;
+use crate::commands::Sent;
+use crate::payments::message::{About, RefundRequest, ReplyData};
 use crate::{commands, fields, store, topics};
 
 /// Name of the processor.
 pub const NAME: &str = "orders";
-/// Totals that orders keeps: the four sides of the money law, then what the payment guard keeps.
-pub const TOTALS: [&str; 8] = [
+/// Totals that orders keeps: the four sides of the money law, the refunds for orders that are not known any more, then what the payment guard keeps.
+pub const TOTALS: [&str; 9] = [
     "captured_won",
     "refunded_won",
     "live_won",
     "open_won",
+    stray::TOTAL,
     GUARD_TOTALS.open_attempts,
     GUARD_TOTALS.queued_keys,
     GUARD_TOTALS.breaker_open,
@@ -59,7 +62,7 @@ pub fn spec(guard: Guard, retention_ms: i64) -> ProcessorSpec {
         // The guard announces its breaker among the events of payments.
         sinks: [topics::ORDERS_EVENTS, topics::PAYMENT_REQUESTS, topics::PAYMENTS_EVENTS].map(str::to_owned).to_vec(),
         journal: topics::journal(NAME),
-        stores: [vec![STORE.to_owned()], guard.stores()].concat(),
+        stores: [vec![STORE.to_owned(), stray::STORE.to_owned()], guard.stores()].concat(),
         calls: Vec::new(),
         rejections: topics::REJECTIONS.to_owned(),
         dead_letters: topics::DEAD_LETTERS.to_owned(),
@@ -103,7 +106,7 @@ impl<'d, 'c> Desk<'d, 'c> {
         self.order.apply(event);
         self.cx.emit(topics::ORDERS_EVENTS, event.kind(), self.id, &Published::new(self.id, &self.order, event));
         for attempt in self.order.refunding().filter(|attempt| !refunding.contains(attempt)) {
-            let request = RefundRequest::new(self.id, &self.order.customer_id, attempt, self.order.price);
+            let request = RefundRequest::new(self.id, &self.order.customer_id, attempt, &self.order.incarnation, self.order.price);
             self.cx.emit(topics::PAYMENT_REQUESTS, "RefundRequested", self.id, &request);
         }
     }
@@ -147,7 +150,7 @@ impl Orders {
         let command_id = commands::explicit_id(&body).map_err(in_words)?;
         if let (Command::Place { .. }, subject) = (&command, &message.subject) {
             let id = subject.clone().unwrap_or_else(|| cx.assign_id("o"));
-            return self.place(cx, &id, command, command_id, &message.correlation);
+            return self.place(cx, &id, command, command_id, message);
         }
         let id = message.subject.as_deref().ok_or_else(|| commands::no_order_id(&message.kind))?;
         let Some(mut desk) = Desk::open(cx, id)? else { return Err(commands::order_unknown(id).into()) };
@@ -162,17 +165,17 @@ impl Orders {
         Ok(())
     }
 
-    fn place(&self, cx: &mut Context<'_>, id: &str, command: Command, command_id: Option<&str>, correlation: &str) -> Result<(), Failure> {
+    fn place(&self, cx: &mut Context<'_>, id: &str, command: Command, command_id: Option<&str>, message: &Message) -> Result<(), Failure> {
         if let Some(order) = cx.get::<Order>(STORE, id)? {
             commands::refuse_duplicate(&order.command_ids, command_id)?;
             return Err(Rejection::new("OrderExists", format!("there is an order `{id}`")).into());
         }
         let Command::Place { customer_id, store_id, items, price, address } = command else { return Ok(()) };
-        let order = Order::new(customer_id, store_id, price, correlation.to_owned());
+        let order = Order::new(incarnation(&message.position), customer_id, store_id, price, message.correlation.clone());
         let mut desk = Desk { before: order.money(), cx, id, order };
         desk.record(&Event::Requested { items, address });
         let request = json!({"orderId": id, "customerId": desk.order.customer_id, "amount": price});
-        let verdict = self.guard.start(desk.cx, id, request)?;
+        let verdict = self.guard.start(desk.cx, id, &desk.order.incarnation, request)?;
         desk.settle(verdict, true);
         desk.order.remember(command_id);
         desk.close(self.retention_ms)?;
@@ -213,26 +216,36 @@ impl Orders {
 
     fn payment_reply(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
         let data: ReplyData = message.decode()?;
-        let (id, attempt) = data.about(message)?;
-        let Some(mut desk) = Desk::open(cx, &id)? else {
-            return Err(Unreadable(format!("{}: there is no order `{id}`", message.kind)).into());
-        };
-        desk.resume();
+        let about = data.about(message)?;
         let reply = match message.kind.as_str() {
             "PaymentApproved" => Reply::Accepted,
             "PaymentDeclined" => Reply::Declined { detail: data.detail() },
             "PaymentFailed" => Reply::Failed { detail: data.detail() },
-            "PaymentRefunded" => {
-                refunded(&mut desk, attempt)?;
-                return Ok(desk.close(self.retention_ms)?);
-            }
+            "PaymentRefunded" => return self.payment_refunded(&about, cx),
+            "RefundRefused" if stray::refused(cx, &about)? => return Ok(()),
+            "RefundRefused" => return Err(no_refund(&message.kind, about.attempt).into()),
             kind => return Err(Unreadable(format!("`{kind}` is no reply to a payment request")).into()),
         };
         let approves = reply == Reply::Accepted;
-        let verdict = match self.guard.on_reply(desk.cx, &id, attempt, reply)? {
+        let order = self.addressed(&about, cx)?;
+        if order.is_none() && !approves {
+            return Err(Unreadable(format!("{}: there is no order `{}`", message.kind, about.order_id)).into());
+        }
+        // What the guard does goes on under the correlation of the command that the order last obeyed.
+        let correlation = order.as_ref().map_or_else(|| cx.correlation().to_owned(), |order| order.correlation.clone());
+        cx.set_correlation(&correlation);
+        let verdict = match self.guard.on_reply(cx, &about.order_id, about.attempt, about.incarnation.as_deref(), reply)? {
+            Verdict::Stray { .. } => {
+                cx.set_correlation(&message.correlation);
+                return stray::approved(cx, &about);
+            }
+            verdict => verdict,
+        };
+        let Some(mut desk) = Desk::open(cx, &about.order_id)? else { return Ok(()) };
+        let verdict = match verdict {
             // The attempt that the customer waits for is lost, but an earlier one is still open and decides: until then the order is deferred.
-            Verdict::Nothing if !approves && attempt == desk.order.attempts && desk.order.status == Status::PaymentPending => {
-                Verdict::Deferred { attempt: Some(attempt), reason: Deferral::TimedOut }
+            Verdict::Nothing if !approves && about.attempt == desk.order.attempts && desk.order.status == Status::PaymentPending => {
+                Verdict::Deferred { attempt: Some(about.attempt), reason: Deferral::TimedOut }
             }
             Verdict::Nothing => return Ok(()),
             verdict => verdict,
@@ -241,25 +254,62 @@ impl Orders {
         Ok(desk.close(self.retention_ms)?)
     }
 
+    /// Takes the news that money is back: of the order that has the id, or of one that is not known any more.
+    fn payment_refunded(&self, about: &About, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if self.addressed(about, cx)?.is_some_and(|order| order.captures.contains_key(&about.attempt))
+            && let Some(mut desk) = Desk::open(cx, &about.order_id)?
+        {
+            desk.resume();
+            refunded(&mut desk, about.attempt)?;
+            return Ok(desk.close(self.retention_ms)?);
+        }
+        if stray::refunded(cx, about, self.retention_ms)? { Ok(()) } else { Err(no_refund("PaymentRefunded", about.attempt).into()) }
+    }
+
+    /// Returns the order that a reply is about, if it is known.
+    fn addressed(&self, about: &About, cx: &Context<'_>) -> Result<Option<Order>, StateError> {
+        let order: Option<Order> = cx.get(STORE, &about.order_id)?;
+        Ok(order.filter(|order| about.incarnation.as_ref().is_none_or(|incarnation| *incarnation == order.incarnation)))
+    }
+
     fn store_event(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
         #[derive(Deserialize)]
         struct Data {
+            incarnation: Option<String>,
             reason: Option<String>,
+            command: Option<Sent>,
         }
         let id = message.subject.as_deref().ok_or_else(|| commands::no_order_id(&message.kind))?;
-        let data: Data = message.decode()?;
-        let Some(mut desk) = Desk::open(cx, id)? else {
-            return Err(Unreadable(format!("{}: there is no order `{id}`", message.kind)).into());
+        let Data { incarnation, reason, command } = message.decode()?;
+        let desk = Desk::open(cx, id)?.filter(|desk| incarnation.is_none_or(|incarnation| incarnation == desk.order.incarnation));
+        let event = match &desk {
+            Some(desk) => decide::follow_store(&desk.order, &message.kind, reason),
+            None => Err(commands::order_unknown(id).into()),
         };
-        let event = decide::follow_store(&desk.order, &message.kind, data.reason)?;
-        desk.record(&event);
-        desk.order.correlation = message.correlation.clone();
-        Ok(desk.close(self.retention_ms)?)
+        match (event, desk) {
+            (Ok(event), Some(mut desk)) => {
+                desk.record(&event);
+                desk.order.correlation = message.correlation.clone();
+                Ok(desk.close(self.retention_ms)?)
+            }
+            // The store took the command, but the order's word is final: its sender is told, by the name of what was sent.
+            (Err(Failure::Rejected(rejection)), _) if command.is_some() => {
+                command.into_iter().for_each(|command| command.refuse(cx, id, &rejection));
+                Ok(())
+            }
+            (Err(failure), _) => Err(failure),
+            (Ok(_), None) => Ok(()),
+        }
     }
 
     fn timer(&self, timer: &Timer, cx: &mut Context<'_>) -> Result<(), Failure> {
-        if timer.name == RETENTION_TIMER {
-            return Ok(self.forget(&timer.key, cx)?);
+        match timer.name.as_str() {
+            RETENTION_TIMER => return Ok(self.forget(&timer.key, cx)?),
+            stray::TIMER => {
+                cx.delete(stray::STORE, &timer.key);
+                return Ok(());
+            }
+            _ => {}
         }
         for (id, verdict) in self.guard.on_timer(cx, timer)?.unwrap_or_default() {
             let Some(mut desk) = Desk::open(cx, &id)? else { continue };
@@ -289,6 +339,10 @@ fn refunded(desk: &mut Desk<'_, '_>, attempt: u32) -> Result<(), Failure> {
             Ok(())
         }
         Some(Capture::Refunded) => Ok(()),
-        Some(Capture::Kept) | None => Err(Unreadable(format!("PaymentRefunded: no refund of attempt {attempt} was asked for")).into()),
+        Some(Capture::Kept) | None => Err(no_refund("PaymentRefunded", attempt).into()),
     }
+}
+
+fn no_refund(kind: &str, attempt: u32) -> Unreadable {
+    Unreadable(format!("{kind}: no refund of attempt {attempt} was asked for"))
 }

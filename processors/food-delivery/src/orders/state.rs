@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fluvio_streams::record::Position;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Reason};
@@ -102,9 +103,17 @@ impl Money {
     }
 }
 
+/// Returns what tells an order from every other that had or will have its id: where the command stands that placed it. An id may be used again when the order that had it is forgotten.
+pub fn incarnation(placed_by: &Position) -> String {
+    format!("{}-{}", placed_by.partition, placed_by.offset)
+}
+
 /// What is remembered of an order. Items and address are not: no rule needs them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
+    /// Which order of this id it is, see [`incarnation`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub incarnation: String,
     /// Who pays.
     pub customer_id: String,
     /// Who cooks.
@@ -127,8 +136,9 @@ pub struct Order {
 
 impl Order {
     /// Returns a new order that waits for its payment.
-    pub fn new(customer_id: String, store_id: String, price: i64, correlation: String) -> Self {
+    pub fn new(incarnation: String, customer_id: String, store_id: String, price: i64, correlation: String) -> Self {
         Self {
+            incarnation,
             customer_id,
             store_id,
             price,

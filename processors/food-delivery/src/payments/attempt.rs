@@ -45,13 +45,16 @@ pub struct Attempt {
     pub order_id: String,
     /// Attempt, from 1.
     pub attempt: u32,
+    /// Which order of this id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub incarnation: String,
     /// Who pays.
     pub customer_id: String,
     /// How much, in won.
     pub amount: i64,
     /// Where it stands.
     pub phase: Phase,
-    /// True if nobody wants it any more. An approval that comes anyway is told: who asked then wants the money back.
+    /// True if nobody wants it any more. An approval that comes anyway is told: who asked then wants the money back, and the attempt is remembered until it is.
     pub void: bool,
     /// How often its refund has failed.
     pub refund_failures: u32,
@@ -73,6 +76,8 @@ pub enum Next {
     Repeat,
     /// The refund is tried again later.
     RetryRefund,
+    /// The refund is refused, for this reason.
+    RefuseRefund(&'static str),
     /// Nothing: an answer will come, or has come.
     Nothing,
 }
@@ -98,11 +103,36 @@ impl Attempt {
                 self.phase = Phase::Voided;
                 Next::Announce { copies: 1 }
             }
-            Phase::Authorizing => {
+            // Approved: the answer crossed the request.
+            Phase::Authorizing | Phase::Approved => {
                 self.void = true;
                 Next::Nothing
             }
             _ => Next::Nothing,
+        }
+    }
+
+    /// Decides on a request to give the money back by somebody who does not know whether it was taken, or taken for nothing: these books say. Money is given back once here, and who asks
+    /// has heard of it then.
+    pub fn refund_unverified(&mut self, is_new: bool) -> Next {
+        match self.phase {
+            Phase::Approved if self.void => {
+                self.phase = Phase::Refunding;
+                Next::Call(Operation::Refund)
+            }
+            _ if is_new => Next::RefuseRefund("nothing is known of the attempt"),
+            Phase::Approved => Next::RefuseRefund("the money is wanted"),
+            Phase::Refunding | Phase::Refunded => Next::RefuseRefund("the refund was asked for before"),
+            Phase::Authorizing | Phase::Declined | Phase::Failed | Phase::Voided => Next::RefuseRefund("the attempt has taken no money"),
+        }
+    }
+
+    /// Returns true if the attempt may be forgotten: nothing will follow.
+    pub fn is_over(&self) -> bool {
+        match self.phase {
+            Phase::Authorizing | Phase::Refunding => false,
+            Phase::Approved => !self.void,
+            Phase::Declined | Phase::Failed | Phase::Voided | Phase::Refunded => true,
         }
     }
 
@@ -152,16 +182,27 @@ impl Attempt {
 mod tests {
     use super::*;
 
+    use Next::{Call, Nothing, Repeat};
+
     const PHASES: [Phase; 7] = [Phase::Authorizing, Phase::Approved, Phase::Declined, Phase::Failed, Phase::Voided, Phase::Refunding, Phase::Refunded];
 
     fn attempt(phase: Phase) -> Attempt {
-        Attempt { order_id: "o-1".to_owned(), attempt: 1, customer_id: "kim".to_owned(), amount: 18_000, phase, void: false, refund_failures: 0, detail: None }
+        Attempt {
+            order_id: "o-1".to_owned(),
+            attempt: 1,
+            incarnation: String::new(),
+            customer_id: "kim".to_owned(),
+            amount: 18_000,
+            phase,
+            void: false,
+            refund_failures: 0,
+            detail: None,
+        }
     }
 
     /// Goal: money is asked for once and given back once, however often and in whichever order the requests come. Read a row as: in this phase, a request, a void, a refund.
     #[test]
     fn every_request_in_every_phase_has_one_meaning() {
-        use Next::{Call, Nothing, Repeat};
         let table = [
             (Phase::Authorizing, [Some(Nothing), Some(Nothing), None]),
             (Phase::Approved, [Some(Repeat), Some(Nothing), Some(Call(Operation::Refund))]),
@@ -183,6 +224,27 @@ mod tests {
         assert_eq!((expired.request(true, true), expired.phase), (Next::Announce { copies: 1 }, Phase::Voided));
         assert_eq!((void.void(true), void.phase), (Next::Announce { copies: 1 }, Phase::Voided));
         assert_eq!(void.request(false, false), Repeat);
+    }
+
+    /// Goal: a refund for which nobody vouches pays out what was taken and dropped, once, and nothing else, whoever asks.
+    #[test]
+    fn an_unverified_refund_gives_back_only_what_was_taken_and_not_wanted() {
+        for phase in PHASES {
+            for void in [false, true] {
+                let mut attempt = Attempt { void, ..attempt(phase) };
+                let (first, second) = (attempt.refund_unverified(false), attempt.refund_unverified(false));
+                let is_due = phase == Phase::Approved && void;
+                assert_eq!(first == Next::Call(Operation::Refund), is_due, "in {phase:?}, void {void}");
+                assert!(is_due || matches!(first, Next::RefuseRefund(_)), "in {phase:?}, void {void}: {first:?}");
+                assert!(matches!(second, Next::RefuseRefund(_)), "once");
+            }
+        }
+        assert!(matches!(attempt(Phase::Authorizing).refund_unverified(true), Next::RefuseRefund(_)), "unknown");
+        // The dropping and the approval may cross: either way it is known, and kept in mind until the money is back.
+        let mut crossed = attempt(Phase::Approved);
+        assert!(crossed.is_over());
+        assert_eq!((crossed.void(false), crossed.is_over()), (Nothing, false));
+        assert_eq!(crossed.refund_unverified(false), Call(Operation::Refund));
     }
 
     /// Goal: an answer counts in the phase that waits for it, and in no other.

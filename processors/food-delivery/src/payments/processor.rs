@@ -7,7 +7,7 @@ use fluvio_streams::time::parse_rfc3339;
 use fluvio_streams::topology::{ProcessorSpec, Source};
 
 use super::attempt::{Attempt, Next, Phase};
-use super::message::{PaymentRequest, RefundRequest, Reply, VoidRequest, correlation_id};
+use super::message::{PaymentRequest, RefundRequest, Reply, VoidRequest, attempt_id, check_incarnation, correlation_id, of_incarnation};
 use super::provider::{Operation, ProviderOutcome, ProviderRequest, ProviderResponse};
 use crate::limits::{REFUND_BACKOFF_MS, REFUND_BACKOFF_MS_MAX, REPLY_COPIES_MAX};
 use crate::topics;
@@ -62,23 +62,29 @@ impl Payments {
     fn request(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
         let (mut attempt, next) = match message.kind.as_str() {
             "PaymentRequested" => {
-                let PaymentRequest { order_id, customer_id, attempt, amount, give_up_at } = message.decode()?;
-                let is_expired = give_up_at.as_deref().and_then(parse_rfc3339).is_some_and(|give_up_ms| give_up_ms <= cx.now_ms());
-                let (mut attempt, is_new) = load(cx, new(order_id, attempt, customer_id, amount, Phase::Authorizing))?;
+                let request: PaymentRequest = message.decode()?;
+                check_incarnation(&message.kind, &request.incarnation)?;
+                let is_expired = request.give_up_at.as_deref().and_then(parse_rfc3339).is_some_and(|give_up_ms| give_up_ms <= cx.now_ms());
+                let unknown = new(request.order_id, request.attempt, request.incarnation, request.customer_id, request.amount, Phase::Authorizing);
+                let (mut attempt, is_new) = load(cx, unknown)?;
                 let next = attempt.request(is_new, is_expired);
                 (attempt, next)
             }
             "PaymentVoidRequested" => {
-                let VoidRequest { order_id, attempt, customer_id, amount } = message.decode()?;
-                let (mut attempt, is_new) = load(cx, new(order_id, attempt, customer_id, amount, Phase::Authorizing))?;
+                let request: VoidRequest = message.decode()?;
+                check_incarnation(&message.kind, &request.incarnation)?;
+                let unknown = new(request.order_id, request.attempt, request.incarnation, request.customer_id, request.amount, Phase::Authorizing);
+                let (mut attempt, is_new) = load(cx, unknown)?;
                 let next = attempt.void(is_new);
                 (attempt, next)
             }
             "RefundRequested" => {
-                let RefundRequest { order_id, customer_id, attempt, amount, .. } = message.decode()?;
+                let request: RefundRequest = message.decode()?;
+                check_incarnation(&message.kind, &request.incarnation)?;
                 // An attempt that is not known here was taken by a stand-in, or long ago.
-                let (mut attempt, _) = load(cx, new(order_id, attempt, customer_id, amount, Phase::Approved))?;
-                let next = attempt.refund()?;
+                let unknown = new(request.order_id, request.attempt, request.incarnation, request.customer_id, request.amount, Phase::Approved);
+                let (mut attempt, is_new) = load(cx, unknown)?;
+                let next = if request.unverified { attempt.refund_unverified(is_new) } else { attempt.refund()? };
                 (attempt, next)
             }
             kind => return Err(Unreadable(format!("`{kind}` is no payment request")).into()),
@@ -88,7 +94,9 @@ impl Payments {
 
     fn answer(&self, result: &CallResult, cx: &mut Context<'_>) -> Result<(), Failure> {
         let request: ProviderRequest = serde_json::from_str(&result.call.request).map_err(|error| Unreadable(format!("call `{}`: {error}", result.call.id)))?;
-        let Some(mut attempt) = cx.get::<Attempt>(STORE, &correlation_id(&request.order_id, request.attempt))? else { return Ok(()) };
+        let name = ProviderRequest::key(request.operation, &request.order_id, request.attempt);
+        let incarnation = result.call.id.strip_prefix(&name).and_then(|rest| rest.strip_prefix('@')).unwrap_or_default();
+        let Some(mut attempt) = cx.get::<Attempt>(STORE, &attempt_id(&request.order_id, request.attempt, incarnation))? else { return Ok(()) };
         // What the provider says in no words that we know is a failure: who asked must not wait for ever.
         let response = serde_json::from_str(&result.response)
             .unwrap_or_else(|error| ProviderResponse::new(ProviderOutcome::Failed, Some(&format!("the provider's answer is unreadable: {error}"))));
@@ -100,7 +108,7 @@ impl Payments {
         let Some(mut attempt) = cx.get::<Attempt>(STORE, &timer.key)? else { return Ok(()) };
         match timer.name.as_str() {
             REFUND_TIMER if attempt.phase == Phase::Refunding => Ok(self.go_on(&mut attempt, Next::Call(Operation::Refund), cx)?),
-            RETENTION_TIMER if !matches!(attempt.phase, Phase::Authorizing | Phase::Refunding) => {
+            RETENTION_TIMER if attempt.is_over() => {
                 cx.delete(STORE, &timer.key);
                 Ok(())
             }
@@ -110,7 +118,7 @@ impl Payments {
 
     /// Writes the attempt and what follows for the outside.
     fn go_on(&self, attempt: &mut Attempt, next: Next, cx: &mut Context<'_>) -> Result<(), StateError> {
-        let key = correlation_id(&attempt.order_id, attempt.attempt);
+        let key = attempt_id(&attempt.order_id, attempt.attempt, &attempt.incarnation);
         match next {
             Next::Call(operation) => call(attempt, operation, cx),
             Next::Announce { copies } => {
@@ -126,6 +134,13 @@ impl Payments {
                 cx.add_total("refunds_retrying", i64::from(attempt.refund_failures == 1))?;
                 cx.set_timer(REFUND_TIMER, &key, cx.now_ms().saturating_add(backoff_ms(attempt.refund_failures)))?;
             }
+            Next::RefuseRefund(detail) => {
+                for topic in [topics::PAYMENTS_EVENTS, topics::PAYMENT_REPLIES] {
+                    emit_as("RefundRefused", attempt, Some(detail), topic, cx);
+                }
+                // Nothing has changed, and of an attempt that was not known nothing is kept.
+                return Ok(());
+            }
             Next::Nothing => {}
         }
         cx.put(STORE, &key, attempt);
@@ -133,18 +148,18 @@ impl Payments {
     }
 }
 
-fn new(order_id: String, attempt: u32, customer_id: String, amount: i64, phase: Phase) -> Attempt {
-    Attempt { order_id, attempt, customer_id, amount, phase, void: false, refund_failures: 0, detail: None }
+fn new(order_id: String, attempt: u32, incarnation: String, customer_id: String, amount: i64, phase: Phase) -> Attempt {
+    Attempt { order_id, attempt, incarnation, customer_id, amount, phase, void: false, refund_failures: 0, detail: None }
 }
 
 /// Returns the attempt as it is remembered, or `unknown`; and whether it is new.
 fn load(cx: &Context<'_>, unknown: Attempt) -> Result<(Attempt, bool), StateError> {
-    let known: Option<Attempt> = cx.get(STORE, &correlation_id(&unknown.order_id, unknown.attempt))?;
+    let known: Option<Attempt> = cx.get(STORE, &attempt_id(&unknown.order_id, unknown.attempt, &unknown.incarnation))?;
     Ok(known.map_or((unknown, true), |known| (known, false)))
 }
 
 fn call(attempt: &Attempt, operation: Operation, cx: &mut Context<'_>) {
-    let idempotency_key = ProviderRequest::key(operation, &attempt.order_id, attempt.attempt);
+    let name = ProviderRequest::key(operation, &attempt.order_id, attempt.attempt);
     let request = ProviderRequest {
         operation,
         order_id: attempt.order_id.clone(),
@@ -152,7 +167,7 @@ fn call(attempt: &Attempt, operation: Operation, cx: &mut Context<'_>) {
         amount: attempt.amount,
         customer_id: attempt.customer_id.clone(),
         try_number: attempt.refund_failures.saturating_add(1),
-        idempotency_key,
+        idempotency_key: of_incarnation(name, &attempt.incarnation),
     };
     cx.call(PROVIDER, &request.idempotency_key, &request);
 }
@@ -170,11 +185,15 @@ fn count(attempt: &Attempt, cx: &mut Context<'_>) -> Result<(), StateError> {
 }
 
 fn emit(attempt: &Attempt, topic: &str, cx: &mut Context<'_>) {
-    let Some(kind) = attempt.phase.kind() else { return };
-    let correlation_id = correlation_id(&attempt.order_id, attempt.attempt);
-    let detail = attempt.detail.as_deref();
-    let reply = Reply { order_id: &attempt.order_id, attempt: attempt.attempt, correlation_id, amount: attempt.amount, detail };
-    cx.emit(topic, kind, &attempt.order_id, &reply);
+    if let Some(kind) = attempt.phase.kind() {
+        emit_as(kind, attempt, attempt.detail.as_deref(), topic, cx);
+    }
+}
+
+fn emit_as(kind: &str, attempt: &Attempt, detail: Option<&str>, topic: &str, cx: &mut Context<'_>) {
+    let Attempt { order_id, attempt, incarnation, amount, .. } = attempt;
+    let reply = Reply { order_id, attempt: *attempt, correlation_id: correlation_id(order_id, *attempt), incarnation, amount: *amount, detail };
+    cx.emit(topic, kind, order_id, &reply);
 }
 
 fn backoff_ms(failures: u32) -> i64 {

@@ -26,14 +26,14 @@ pub struct ProviderRequest {
     pub amount: i64,
     /// Who pays.
     pub customer_id: String,
-    /// `<orderId>/<attempt>/authorize` or `.../refund`.
+    /// `<orderId>/<attempt>/authorize@<incarnation>` or `.../refund@...`: never the same for two orders, also if they have the same id one after the other.
     pub idempotency_key: String,
     /// 1 at first; a refund that failed is asked for again under the same key with the next number.
     pub try_number: u32,
 }
 
 impl ProviderRequest {
-    /// Returns the idempotency key of an operation on an attempt.
+    /// Returns what an operation on an attempt is called among those of the order; with the order's incarnation, the idempotency key.
     pub fn key(operation: Operation, order_id: &str, attempt: u32) -> String {
         let operation = match operation {
             Operation::Authorize => "authorize",

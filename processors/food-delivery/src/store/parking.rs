@@ -4,11 +4,9 @@
 
 use fluvio_streams::processor::{Context, Failure, Rejection};
 use fluvio_streams::state::StateError;
-use serde_json::json;
 
 use super::state::Parked;
 use crate::limits::{PARKED_COMMANDS_MAX, PARKED_COMMANDS_PER_ORDER_MAX};
-use crate::topics;
 
 /// Name of the timer after which parked commands are refused.
 pub(super) const TIMER: &str = "parked";
@@ -43,16 +41,8 @@ pub(super) fn take(cx: &mut Context<'_>, order_id: &str) -> Result<Vec<Parked>, 
     Ok(parked)
 }
 
-/// Tells the sender of a parked command that it is refused: in the shape in which the runtime tells it of any other.
+/// Tells the sender of a parked command that it is refused.
 pub(super) fn refuse(cx: &mut Context<'_>, order_id: &str, command: &Parked, rejection: &Rejection) {
-    let data = json!({
-        "commandType": command.kind,
-        "commandId": command.id,
-        "subject": order_id,
-        "reason": rejection.reason,
-        "detail": rejection.detail,
-        "position": command.position,
-    });
     cx.set_correlation(&command.correlation);
-    cx.emit_to(topics::REJECTIONS, cx.partition(), "CommandRejected", order_id, &data);
+    command.sent.refuse(cx, order_id, rejection);
 }

@@ -4,11 +4,13 @@ use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::processor::{Context, Failure, Input, Processor, Rejection, Timer};
 use fluvio_streams::state::StateError;
 use fluvio_streams::topology::{ProcessorSpec, Routing, Source, names};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::decide::decide;
 use super::parking;
 use super::state::{Parked, Progress, StoreOrder};
+use crate::commands::Sent;
 use crate::fields::Fields;
 use crate::limits::COMMAND_IDS_MAX;
 use crate::{commands, fields, topics};
@@ -20,6 +22,29 @@ pub const TOTALS: [&str; 1] = [parking::TOTAL];
 
 const STORE: &str = "store-orders";
 const RETENTION_TIMER: &str = "retention";
+
+/// What is needed of an event of orders.
+#[derive(Deserialize)]
+struct Followed {
+    #[serde(default)]
+    incarnation: String,
+}
+
+/// Payload of the store's events.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    order_id: &'a str,
+    /// Which order of this id it is.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    incarnation: &'a str,
+    /// Why, as the store said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// The command that did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<&'a Sent>,
+}
 
 /// The processor of the store and its riders.
 #[derive(Debug)]
@@ -70,12 +95,10 @@ impl Store {
         let command_id = commands::explicit_id(&body).map_err(in_words)?;
         let order_id = message.subject.as_deref().ok_or_else(|| commands::no_order_id(&message.kind))?;
         let command = Parked {
-            kind: message.kind.clone(),
-            id: message.id.clone(),
+            sent: Sent::of(message, command_id),
             command_id: command_id.map(str::to_owned),
             reason: reason.map(str::to_owned),
             correlation: message.correlation.clone(),
-            position: message.position.to_string(),
         };
         match cx.get::<StoreOrder>(STORE, order_id)? {
             Some(mut order) => Ok(self.take(cx, order_id, &mut order, &command)?),
@@ -86,17 +109,25 @@ impl Store {
     /// Applies a command to an order that the store knows.
     fn take(&self, cx: &mut Context<'_>, order_id: &str, order: &mut StoreOrder, command: &Parked) -> Result<(), Failure> {
         commands::refuse_duplicate(&order.command_ids, command.command_id.as_deref())?;
-        let (event, progress) = decide(&command.kind, order.progress)?;
+        let (event, progress) = decide(&command.sent.kind, order.progress)?;
         order.progress = progress;
         commands::remember(&mut order.command_ids, command.command_id.as_deref(), COMMAND_IDS_MAX);
-        emit(cx, event, order_id, command.reason.as_deref());
+        // Orders may refuse the command yet, if the customer cancels meanwhile, and must then name it.
+        let told = Told { order_id, incarnation: &order.incarnation, reason: command.reason.as_deref(), command: Some(&command.sent) };
+        cx.emit(topics::STORE_EVENTS, event, order_id, &told);
         self.put(cx, order_id, order)?;
         Ok(())
     }
 
     fn order_event(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
         let order_id = message.subject.as_deref().ok_or_else(|| Unreadable(format!("{}: field `subject` is missing", message.kind)))?;
-        let known: Option<StoreOrder> = cx.get(STORE, order_id)?;
+        let Followed { incarnation } = message.decode()?;
+        let known = cx.get::<StoreOrder>(STORE, order_id)?;
+        if known.as_ref().is_some_and(|order| order.incarnation != incarnation) {
+            // The id is used again, and the order that had it is not forgotten here yet.
+            cx.cancel_timer(RETENTION_TIMER, order_id)?;
+        }
+        let known = known.filter(|order| order.incarnation == incarnation);
         let is_past_payment = known.as_ref().is_some_and(|order| order.progress != Progress::NotPlaced);
         let progress = match message.kind.as_str() {
             "OrderPlaced" => Progress::Placed,
@@ -105,12 +136,13 @@ impl Store {
             "OrderCancelled" => Progress::Cancelled,
             kind => return Err(Unreadable(format!("the store does not follow `{kind}`")).into()),
         };
-        let mut order = known.unwrap_or_default();
+        let mut order = known.unwrap_or_else(|| StoreOrder { incarnation, ..StoreOrder::default() });
         match progress {
             // The orders' word is final: whatever the store has done with it ends.
             Progress::Cancelled if is_past_payment && order.progress != Progress::Cancelled => {
-                emit(cx, "StoreOrderCancelled", order_id, None);
-                emit(cx, "DeliveryCancelled", order_id, None);
+                for event in ["StoreOrderCancelled", "DeliveryCancelled"] {
+                    cx.emit(topics::STORE_EVENTS, event, order_id, &Told { order_id, incarnation: &order.incarnation, reason: None, command: None });
+                }
             }
             // A repeated event, or the store's own refusal, which comes back as a rejection.
             _ if is_past_payment => return Ok(()),
@@ -153,12 +185,4 @@ fn timer_fired(timer: &Timer, cx: &mut Context<'_>) -> Result<(), StateError> {
         parking::refuse(cx, &timer.key, &command, &unknown);
     }
     Ok(())
-}
-
-fn emit(cx: &mut Context<'_>, kind: &str, order_id: &str, reason: Option<&str>) {
-    let data = match reason {
-        Some(reason) => json!({"orderId": order_id, "reason": reason}),
-        None => json!({"orderId": order_id}),
-    };
-    cx.emit(topics::STORE_EVENTS, kind, order_id, &data);
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::commands::Sent;
+
 /// How far the store is with an order.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Progress {
@@ -40,6 +42,9 @@ impl Progress {
 /// An order as the store knows it.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreOrder {
+    /// Which order of this id it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub incarnation: String,
     /// How far it is.
     pub progress: Progress,
     /// Ids that senders gave to the last commands.
@@ -49,16 +54,13 @@ pub struct StoreOrder {
 /// A command that waits for its order to arrive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
-    /// Command type.
-    pub kind: String,
-    /// Identity of the command.
-    pub id: String,
+    /// What it is, as its sender knows it.
+    #[serde(flatten)]
+    pub(crate) sent: Sent,
     /// Id that its sender gave it, if any.
     pub command_id: Option<String>,
     /// Why, for people.
     pub reason: Option<String>,
     /// Correlation of the command.
     pub correlation: String,
-    /// Where the command stands.
-    pub position: String,
 }

@@ -47,7 +47,8 @@ impl Projection for Orders {
     fn fold(&self, current: Option<Value>, event: &Message) -> Result<Value, Unreadable> {
         let data: Map<String, Value> = event.decode()?;
         let mut document = match current {
-            Some(Value::Object(document)) => document,
+            // A request begins anew, also if an order that is forgotten had the id before.
+            Some(Value::Object(document)) if event.kind != "OrderRequested" => document,
             _ => Map::from_iter([("requestedAt".to_owned(), Value::from(format_rfc3339(event.time_ms)))]),
         };
         for name in ["orderId", "customerId", "storeId", "status", "price", "payment", "items", "address", "late"] {

@@ -184,6 +184,42 @@ fn a_cancellation_that_crosses_the_delivery_is_settled_once() {
     }
 }
 
+/// The store took the command before it heard of the cancellation, and orders refuses it: the sender is told of what was sent, not of what the store made of it.
+#[test]
+fn a_command_that_crosses_a_cancellation_is_refused_by_its_own_name() {
+    for (command_id, before) in [(Some("c-accept"), "AcceptOrder"), (None, "AcceptOrder"), (None, "DeclineOrder")] {
+        let mut world = World::new(&Config::default(), 1);
+        world.place("o-1", "kim");
+        world.driver.advance(200);
+        world.send("CancelOrder", "o-1", json!({}));
+        world.driver.pipe(topics::COMMANDS, "o-1", &json!({"type": before, "orderId": "o-1", "commandId": command_id}).to_string());
+        world.driver.advance(500);
+        let rejections = world.driver.distinct_events(topics::REJECTIONS);
+        let position = format!("{}/0/2", topics::COMMANDS);
+        let id = command_id.unwrap_or(&position);
+        let told: Vec<_> = rejections.iter().map(|event| (event.subject.as_str(), event.correlation.as_str(), event.data.clone())).collect();
+        let expected = json!({
+            "commandType": before, "commandId": id, "subject": "o-1", "position": position,
+            "reason": "OrderAlreadyCancelled", "detail": "the order was cancelled",
+        });
+        assert_eq!(told, [("o-1", id, expected)]);
+        world.look();
+    }
+}
+
+/// A command that has to find its partition first is refused under the id that its sender knows.
+#[test]
+fn a_forwarded_command_that_waits_in_vain_is_refused_by_its_own_id() {
+    let mut world = world();
+    let owner = partition_for(b"o-404", PARTITIONS);
+    let sent_to = (owner + 1) % PARTITIONS;
+    world.driver.pipe_to(topics::COMMANDS, sent_to, None, br#"{"type":"AcceptOrder","orderId":"o-404"}"#);
+    world.driver.advance(2_000);
+    let rejections = world.driver.distinct_events(topics::REJECTIONS);
+    let told: Vec<_> = rejections.iter().map(|event| (text(&event.data, "commandType"), text(&event.data, "commandId"))).collect();
+    assert_eq!(told, [("AcceptOrder".to_owned(), format!("{}/{sent_to}/0", topics::COMMANDS))]);
+}
+
 #[test]
 fn commands_out_of_order_are_refused_and_change_nothing() {
     for (status, command, reason) in [
@@ -351,7 +387,12 @@ fn a_stand_in_for_payments_answers_in_plain_json() {
     world.assert_status("o-2", Status::Rejected);
     assert_eq!(world.event("o-2", "OrderRejected")["detail"], "no credit");
     world.assert_status("o-3", Status::PaymentPending);
-    assert_eq!(world.driver.distinct_events(topics::DEAD_LETTERS).len(), 5);
+    assert_eq!(world.driver.distinct_events(topics::DEAD_LETTERS).len(), 4);
+    // Approvals that nobody waits for are asked back.
+    assert_eq!(
+        (world.asked("o-3"), world.asked("o-404")),
+        (vec!["PaymentRequested".to_owned(), "RefundRequested".to_owned()], vec!["RefundRequested".to_owned()])
+    );
     world.driver.advance(610);
     world.assert_status("o-3", Status::PaymentDeferred);
     world.look();

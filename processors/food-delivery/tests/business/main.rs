@@ -4,5 +4,6 @@
 
 mod lifecycle;
 mod random;
+mod reused_ids;
 mod support;
 mod synchronous_step;

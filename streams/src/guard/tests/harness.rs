@@ -67,18 +67,29 @@ impl World {
     }
 
     pub(super) fn start(&mut self, key: &str) -> Verdict {
-        self.say(key, |guard, cx| guard.start(cx, key, json!({ "orderId": key, "amount": 18_000 })))
+        self.start_as(key, "1st")
+    }
+
+    pub(super) fn start_as(&mut self, key: &str, incarnation: &str) -> Verdict {
+        self.say(key, |guard, cx| guard.start(cx, key, incarnation, json!({ "orderId": key, "amount": 18_000 })))
     }
 
     pub(super) fn again(&mut self, key: &str) -> Verdict {
         self.say(key, |guard, cx| guard.again(cx, key))
     }
 
-    /// Delivers a reply three times: only the first may mean anything.
+    /// Delivers a reply three times: only the first may mean anything, unless nothing can be remembered of it.
     pub(super) fn reply(&mut self, key: &str, attempt: u32, reply: &Reply) -> Verdict {
-        let verdict = self.say(key, |guard, cx| guard.on_reply(cx, key, attempt, reply.clone()));
+        self.reply_as(key, attempt, None, reply)
+    }
+
+    /// The same, naming the incarnation.
+    pub(super) fn reply_as(&mut self, key: &str, attempt: u32, incarnation: Option<&str>, reply: &Reply) -> Verdict {
+        let verdict = self.say(key, |guard, cx| guard.on_reply(cx, key, attempt, incarnation, reply.clone()));
+        let repeated = if matches!(verdict, Verdict::Stray { .. }) { verdict.clone() } else { Verdict::Nothing };
         for _ in 0..2 {
-            assert_eq!(self.say(key, |guard, cx| guard.on_reply(cx, key, attempt, reply.clone())), Verdict::Nothing, "{reply:?} of {key}/{attempt} repeated");
+            let again = self.say(key, |guard, cx| guard.on_reply(cx, key, attempt, incarnation, reply.clone()));
+            assert_eq!(again, repeated, "{reply:?} of {key}/{attempt} repeated");
         }
         verdict
     }

@@ -104,7 +104,12 @@ fn perform(world: &mut World, outside: &mut Outside, act: &Act) {
                 Answer::Error => drop(world.fail(&key, attempt)),
             }
         }
-        Act::Stray(key) => assert_eq!(world.accept(&name(key), 1_000), Verdict::Nothing),
+        Act::Stray(key) => {
+            assert_eq!(world.accept(&name(key), 1_000), Verdict::Stray { attempt: 1_000 });
+            // Nor does an answer to an earlier incarnation mean anything to this one.
+            assert_eq!(world.reply_as(&name(key), 1, Some("0th"), &Reply::Accepted), Verdict::Stray { attempt: 1 });
+            assert_eq!(world.reply_as(&name(key), 1, Some("0th"), &Reply::Declined { detail: None }), Verdict::Nothing);
+        }
         Act::Wait(ms) => drop(world.wait_until(world.now_ms + ms)),
         Act::Sleep(ms) => world.now_ms += ms,
         Act::Force(state) => world.force(*state),
@@ -112,8 +117,9 @@ fn perform(world: &mut World, outside: &mut Outside, act: &Act) {
 }
 
 fn check_life(world: &World, outside: &Outside, key: &str) {
+    let is_nothing = |verdict: &Verdict| matches!(verdict, Verdict::Nothing | Verdict::Stray { .. });
     let of_key = |verdicts: &[Said]| verdicts.iter().filter(|said| said.key == key).map(|said| said.verdict.clone()).collect::<Vec<_>>();
-    let said: Vec<Verdict> = of_key(&world.said).into_iter().filter(|verdict| *verdict != Verdict::Nothing).collect();
+    let said: Vec<Verdict> = of_key(&world.said).into_iter().filter(|verdict| !is_nothing(verdict)).collect();
     let is_final = |verdict: &Verdict| matches!(verdict, Verdict::Accepted { .. } | Verdict::Declined { .. } | Verdict::GaveUp { .. });
     let is_unwanted = |verdict: &Verdict| matches!(verdict, Verdict::Unwanted { .. });
     if let Some(end) = said.iter().position(is_final) {
@@ -121,7 +127,7 @@ fn check_life(world: &World, outside: &Outside, key: &str) {
     }
     if let Some(from) = outside.closed.get(key) {
         let after = of_key(&world.said[*from..]);
-        assert!(after.iter().all(|verdict| is_unwanted(verdict) || *verdict == Verdict::Nothing), "{key} was closed: {after:?}");
+        assert!(after.iter().all(|verdict| is_unwanted(verdict) || is_nothing(verdict)), "{key} was closed: {after:?}");
     }
     let mut numbers = said.iter().filter_map(|verdict| match verdict {
         Verdict::Requested { attempt } => Some(*attempt),
