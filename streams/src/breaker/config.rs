@@ -1,4 +1,4 @@
-//! What a breaker is told: names, defaults and limits of Resilience4j's `CircuitBreakerConfig`.
+//! What a breaker is told: meaning, defaults and lower limits are those of Resilience4j's `CircuitBreakerConfig`; the upper limits are ours.
 
 use serde::{Deserialize, Serialize};
 

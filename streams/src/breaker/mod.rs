@@ -1,7 +1,9 @@
 //! A circuit breaker as a pure state machine: no clock, no randomness, no I/O; its state is a value that the owner keeps.
 //!
-//! The meaning is that of Resilience4j's CircuitBreaker, with two differences that follow from purity: what a scheduler does there happens here when the breaker is next asked (as of
-//! the time when it was due), and a permission is given back only to the stay in half-open that gave it. Start reading at [`Breaker`].
+//! The meaning is that of Resilience4j's CircuitBreaker, as its documentation tells it; the table in `tests/documentation.rs` goes through it sentence by sentence. What differs:
+//! a scheduler's work happens when the breaker is next asked, as of the time when it was due; a permission is given back only to the stay in half-open that gave it; open keeps no
+//! counts, since the transition tells those that opened it. What is not here: metrics-only, waits that grow from one opening to the next, and judging results, which is the caller's:
+//! what it wants ignored it gives back with [`Breaker::release`]. Start reading at [`Breaker`].
 
 mod config;
 mod window;
@@ -164,8 +166,18 @@ impl Breaker {
         }
     }
 
-    /// Enters a state afresh, as an operator or a threshold wants it. Returns `None` if it was in this state before: then only its measurements start again.
+    /// Enters a state, as an operator or a threshold wants it. Returns `None` and changes nothing if it is in that state already.
     pub fn transition_to(&mut self, to: State, now_ms: i64, config: &BreakerConfig) -> Option<Transition> {
+        (self.state() != to).then(|| self.enter(to, now_ms, config))
+    }
+
+    /// Returns to closed as if new, whatever the state was; what was measured is lost. Returns `None` if it was closed before.
+    pub fn reset(&mut self, now_ms: i64, config: &BreakerConfig) -> Option<Transition> {
+        let transition = self.enter(State::Closed, now_ms, config);
+        (transition.from != State::Closed).then_some(transition)
+    }
+
+    fn enter(&mut self, to: State, now_ms: i64, config: &BreakerConfig) -> Transition {
         let transition = Transition { from: self.state(), to, at_ms: now_ms, counts: self.counts(now_ms) };
         self.generation += 1;
         self.phase = match to {
@@ -178,7 +190,7 @@ impl Breaker {
             State::ForcedOpen => Phase::ForcedOpen,
             State::Disabled => Phase::Disabled,
         };
-        (transition.from != to).then_some(transition)
+        transition
     }
 
     fn on_outcome(&mut self, now_ms: i64, duration_ms: i64, failed: bool, config: &BreakerConfig) -> Vec<Transition> {
