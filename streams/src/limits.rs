@@ -28,5 +28,10 @@ pub const PRODUCER_BATCH_RECORDS_MAX: usize = 4096;
 pub const PRODUCER_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The unit in which they are counted. A record counts as one unit at least, which bounds their number too.
 pub const PRODUCER_QUEUE_UNIT_BYTES: usize = 512;
+/// Bytes of a task's commits that are not on disk before the writer is asked to hurry.
+pub const STORE_WRITE_BYTES: usize = 128 * 1024;
+/// Bytes of a task's commits that are not on disk before further commits wait for the disk; one commit may exceed it.
+pub const STORE_UNWRITTEN_BYTES_MAX: usize = 512 * 1024;
 
 const _: () = assert!(RUN_BYTES_MAX + RECORD_BYTES_MAX < JOURNAL_RECORD_BYTES_MAX);
+const _: () = assert!(STORE_WRITE_BYTES < STORE_UNWRITTEN_BYTES_MAX);

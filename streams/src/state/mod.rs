@@ -7,7 +7,7 @@ pub mod keys;
 pub mod store;
 
 /// The local store failed, or holds what the code cannot read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StateError {
     /// The store itself failed.
     #[error("local store of task `{task}` failed: {detail}")]

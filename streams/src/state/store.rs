@@ -3,21 +3,25 @@
 //! It commits a task's changes and its progress in one write. It is never the truth: any store may be deleted, and the task rebuilds it from its journal. So a commit need not be
 //! forced to disk: after a crash the store holds some earlier state with the progress that belongs to it.
 
+mod behind;
 mod fjall_store;
 mod memory;
+mod overlay;
+mod sealing;
 
 pub use fjall_store::{FjallStores, StoreOptions};
 pub use memory::{MemoryStore, MemoryStores};
+pub use sealing::SealingKeyspace;
 
 use super::{Change, StateError};
 use crate::processor::StateReader;
 
 /// The entries of one task.
 pub trait Store: StateReader + Send + Sync {
-    /// Applies all changes, or none.
+    /// Applies all changes, or none: from here on they are read, and sooner or later they are on disk, never without what was committed before them.
     ///
     /// # Errors
-    /// [`StateError::Store`]; nothing is applied then.
+    /// [`StateError::Store`]: these changes are not applied, and commits before may not have reached the disk. The task must be opened anew.
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), StateError>;
 
     /// Removes every entry.

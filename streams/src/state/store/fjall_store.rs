@@ -1,16 +1,15 @@
-//! The store on disk: one fjall database per instance, one keyspace per task.
-//!
-//! It seals memtables itself. Left to itself, fjall asks its worker to with every commit to a full memtable; as soon as
-//! those requests fill the worker's queue, the worker, which queues requests too, waits for itself: nothing is written
-//! out any more, and memory and journal grow until the process ends. The figures are in `docs/adr/0002-local-store.md`.
+//! The store on disk: one fjall database per instance, one keyspace per task, one thread that writes to it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, KeyspaceCreateOptions};
 
-use super::{Store, Stores};
+use super::behind::{Disk, WriteBehind, Writer};
+use super::overlay::Overlay;
+use super::{SealingKeyspace, Store, Stores};
 use crate::processor::StateReader;
-use crate::state::{Change, StateError};
+use crate::state::StateError;
 
 /// Memory that the database may use.
 #[derive(Debug, Clone, Copy)]
@@ -29,14 +28,16 @@ impl Default for StoreOptions {
     }
 }
 
-/// What an entry takes in a memtable besides its key and value, in bytes, roughly.
-const ENTRY_OVERHEAD_BYTES: usize = 64;
+/// A key that no entry has: it is written to see whether the store can be.
+const PROBE_KEY: &[u8] = &[0];
 
 /// The database of an instance.
 pub struct FjallStores {
     database: Database,
     directory: PathBuf,
     options: StoreOptions,
+    // After the database: whoever drops the last of it waits here until the directory is free.
+    writer: Arc<Writer>,
 }
 
 impl FjallStores {
@@ -45,13 +46,15 @@ impl FjallStores {
     /// # Errors
     /// [`StateError::Store`] naming the directory.
     pub fn open(directory: &Path, options: StoreOptions) -> Result<Self, StateError> {
+        let name = directory.display().to_string();
         let database = Database::builder(directory)
             .cache_size(options.cache_bytes)
             .max_journaling_size(options.journal_bytes)
             .worker_threads(1)
             .open()
-            .map_err(|error| failed(&directory.display().to_string(), &error))?;
-        Ok(Self { database, directory: directory.to_owned(), options })
+            .map_err(|error| failed(&name, &error))?;
+        let writer = Writer::start().map_err(|error| failed(&name, &error))?;
+        Ok(Self { database, directory: directory.to_owned(), options, writer })
     }
 
     /// Returns the directory of the database.
@@ -61,47 +64,34 @@ impl FjallStores {
 }
 
 impl Stores for FjallStores {
+    /// Opens the store and writes to it once: a disk that cannot be written shows here, and not after the task has begun.
     fn open(&self, task: &str) -> Result<Box<dyn Store>, StateError> {
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(u64::MAX);
-        let keyspace = self.database.keyspace(task, options).map_err(|error| failed(task, &error))?;
-        let memtable_bytes_max = self.options.memtable_bytes;
-        let mut store = FjallStore { database: self.database.clone(), keyspace, task: task.to_owned(), memtable_bytes: 0, memtable_bytes_max };
-        // What was recovered from the journal is of unknown size.
-        store.seal_memtable()?;
-        Ok(Box::new(store))
+        let open = || -> fjall::Result<SealingKeyspace> {
+            let keyspace = SealingKeyspace::open(&self.database, task, KeyspaceCreateOptions::default(), self.options.memtable_bytes)?;
+            keyspace.keyspace().remove(PROBE_KEY)?;
+            Ok(keyspace)
+        };
+        let keyspace = open().map_err(|error| failed(task, &error))?;
+        let disk = FjallDisk { database: self.database.clone(), keyspace, task: task.to_owned() };
+        Ok(Box::new(WriteBehind::new(task, Box::new(disk), self.writer.clone())))
     }
 }
 
-struct FjallStore {
+struct FjallDisk {
     database: Database,
-    keyspace: Keyspace,
+    keyspace: SealingKeyspace,
     task: String,
-    /// What was committed since the memtable was sealed.
-    memtable_bytes: u64,
-    memtable_bytes_max: u64,
 }
 
-impl FjallStore {
-    /// Begins a new memtable; the worker writes the old one out.
-    fn seal_memtable(&mut self) -> Result<(), StateError> {
-        self.keyspace.rotate_memtable().map_err(|error| failed(&self.task, &error))?;
-        self.memtable_bytes = 0;
-        Ok(())
-    }
-}
-
-impl StateReader for FjallStore {
+impl StateReader for FjallDisk {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let value = self.keyspace.get(key).map_err(|error| failed(&self.task, &error))?;
+        let value = self.keyspace.keyspace().get(key).map_err(|error| failed(&self.task, &error))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
-        if from >= to {
-            return Ok(Vec::new());
-        }
         let mut entries = Vec::new();
-        for guard in self.keyspace.range(from.to_vec()..to.to_vec()).take(limit) {
+        for guard in self.keyspace.keyspace().range(from.to_vec()..to.to_vec()).take(limit) {
             let (key, value) = guard.into_inner().map_err(|error| failed(&self.task, &error))?;
             entries.push((key.to_vec(), value.to_vec()));
         }
@@ -109,72 +99,45 @@ impl StateReader for FjallStore {
     }
 }
 
-impl Store for FjallStore {
-    fn commit(&mut self, changes: Vec<Change>) -> Result<(), StateError> {
-        // Before and not after: where this fails, nothing must have been applied.
-        if self.memtable_bytes >= self.memtable_bytes_max {
-            self.seal_memtable()?;
-        }
+impl Disk for FjallDisk {
+    fn write(&self, changes: &Overlay) -> Result<(), StateError> {
+        self.keyspace.seal_if_full().map_err(|error| failed(&self.task, &error))?;
         let mut batch = self.database.batch();
-        for (key, value) in changes {
-            self.memtable_bytes += (ENTRY_OVERHEAD_BYTES + key.len() + value.as_ref().map_or(0, Vec::len)) as u64;
+        for (key, value) in changes.iter() {
             match value {
-                Some(value) => batch.insert(&self.keyspace, key, value),
-                None => batch.remove(&self.keyspace, key),
+                Some(value) => self.keyspace.insert(&mut batch, key, value),
+                None => self.keyspace.remove(&mut batch, key),
             }
         }
         batch.commit().map_err(|error| failed(&self.task, &error))
     }
 
-    fn clear(&mut self) -> Result<(), StateError> {
-        self.keyspace.clear().map_err(|error| failed(&self.task, &error))
+    fn clear(&self) -> Result<(), StateError> {
+        self.keyspace.keyspace().clear().map_err(|error| failed(&self.task, &error))
     }
 }
 
-fn failed(task: &str, error: &fjall::Error) -> StateError {
-    StateError::Store { task: task.to_owned(), detail: error.to_string() }
+fn failed(name: &str, error: &dyn std::fmt::Display) -> StateError {
+    StateError::Store { task: name.to_owned(), detail: error.to_string() }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        thread,
-        time::{Duration, Instant},
-    };
-
     use super::*;
 
-    /// Commits `commits` times in each of `tasks`, at the same time and as fast as possible.
-    fn write(stores: &FjallStores, tasks: &[&str], commits: usize) {
-        thread::scope(|scope| {
-            for task in tasks {
-                let mut store = stores.open(task).expect("the store opens");
-                scope.spawn(move || {
-                    for commit in 0..commits {
-                        let key = |n: usize| format!("key-{}", (commit + n) % 500).into_bytes();
-                        let changes = (0..5).map(|n| (key(n), Some(vec![commit as u8; 500]))).collect();
-                        store.commit(changes).expect("the changes are committed");
-                    }
-                });
-            }
-        });
-    }
-
     #[test]
-    fn memtables_are_written_out_however_fast_they_fill() {
+    fn a_directory_is_free_and_holds_everything_once_its_stores_are_dropped() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let stores = FjallStores::open(directory.path(), StoreOptions::default()).expect("the database opens");
-        let tasks = ["a", "b", "c", "d"];
-        write(&stores, &tasks, 3000);
-
-        let deadline = Instant::now() + Duration::from_secs(60);
-        for task in tasks {
-            let keyspace = stores.database.keyspace(task, KeyspaceCreateOptions::default).expect("the keyspace is there");
-            while keyspace.sealed_memtable_count() > 0 {
-                assert!(Instant::now() < deadline, "task {task} still has {} memtables to write", keyspace.sealed_memtable_count());
-                thread::sleep(Duration::from_millis(5));
+        for round in 0..5u8 {
+            let stores = FjallStores::open(directory.path(), StoreOptions::default()).expect("the database opens");
+            let mut store = stores.open("a").expect("the store opens");
+            let before = round.checked_sub(1).map(|before| vec![before]);
+            assert_eq!(store.get(b"round").expect("it can be read"), before);
+            store.commit(vec![(b"round".to_vec(), Some(vec![round]))]).expect("the change is committed");
+            // Whichever of them goes last.
+            if round % 2 == 0 {
+                drop(stores);
             }
-            assert!(keyspace.table_count() > 0, "task {task} was written out");
         }
     }
 }
