@@ -6,11 +6,13 @@ use fluvio_sc_schema::{
     objects::{ListFilter, ListFilters, Metadata},
     smartmodule::{SmartModulePackageKey, SmartModuleSpec, SmartModuleStatus},
 };
+use tokio::task::spawn_blocking;
 
 use super::{Control, status};
 use crate::{
     catalogue::{Refused, SmartModule},
     limits::SMARTMODULE_NAME_BYTES_MAX,
+    smartmodule,
 };
 
 /// Stores a SmartModule under its package's name if it has one, else under `name`.
@@ -22,8 +24,12 @@ pub(super) async fn create(control: &Control, name: String, mut spec: SmartModul
         Some(meta) => meta.store_id(),
         None => name,
     };
-    if let Err(refused) = validate(&store_id, &spec) {
-        return status(store_id, Err(refused));
+    let valid = match validate_name(&store_id) {
+        Ok(()) => validate_code(control, &store_id, &spec).await,
+        refused => refused,
+    };
+    if valid.is_err() {
+        return status(store_id, valid);
     }
     // Summaries are made for lists; a stored one could only become wrong.
     spec.summary = None;
@@ -32,7 +38,7 @@ pub(super) async fn create(control: &Control, name: String, mut spec: SmartModul
 }
 
 /// Names become file names, so they are held to a plain alphabet.
-fn validate(name: &str, spec: &SmartModuleSpec) -> Result<(), Refused> {
+fn validate_name(name: &str) -> Result<(), Refused> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
     let is_valid =
         (1..=SMARTMODULE_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain) && name.starts_with(|first: char| first.is_ascii_alphanumeric());
@@ -43,11 +49,16 @@ fn validate(name: &str, spec: &SmartModuleSpec) -> Result<(), Refused> {
         );
         return Err(Refused::new(ErrorCode::SmartModuleError, message));
     }
-    if spec.wasm.payload.is_empty() {
-        let code = ErrorCode::SmartModuleInvalid { error: "it is empty".to_owned(), name: Some(name.to_owned()) };
-        return Err(Refused::new(code, "the SmartModule is empty"));
-    }
     Ok(())
+}
+
+async fn validate_code(control: &Control, name: &str, spec: &SmartModuleSpec) -> Result<(), Refused> {
+    let (gzipped, bytes_max) = (spec.wasm.payload.clone(), control.limits.smartmodule_wasm_bytes_max);
+    let checked = spawn_blocking(move || smartmodule::check(&gzipped, bytes_max)).await;
+    checked.unwrap_or_else(|error| Err(error.to_string())).map_err(|error| {
+        let message = format!("SmartModule '{name}' cannot be run: {error}");
+        Refused::new(ErrorCode::SmartModuleInvalid { error, name: Some(name.to_owned()) }, message)
+    })
 }
 
 /// Removes a SmartModule that is named with or without group and version.

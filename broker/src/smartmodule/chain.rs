@@ -43,15 +43,28 @@ impl Source {
     }
 
     fn unpack(&self, bytes_max: usize) -> Result<Vec<u8>, ErrorCode> {
-        let invalid = |error: String| ErrorCode::SmartModuleInvalid { error, name: Some(self.name.clone()) };
-        let mut wasm = Vec::new();
-        let mut decoder = GzDecoder::new(&self.gzipped[..]).take(bytes_max as u64 + 1);
-        decoder.read_to_end(&mut wasm).map_err(|error| invalid(error.to_string()))?;
-        if wasm.len() > bytes_max {
-            return Err(invalid(format!("it is larger than {bytes_max} bytes")));
-        }
-        Ok(wasm)
+        unpack(&self.gzipped, bytes_max).map_err(|error| ErrorCode::SmartModuleInvalid { error, name: Some(self.name.clone()) })
     }
+}
+
+/// Says what is wrong with a module that is to be stored: the client would not show it to whoever uses it later.
+pub(crate) fn check(gzipped: &[u8], bytes_max: usize) -> Result<(), String> {
+    let wasm = unpack(gzipped, bytes_max)?;
+    match exports::transformation(&wasm) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err("it exports no transformation (filter, map, filter_map, array_map or aggregate)".to_owned()),
+        Err(error) => Err(format!("it is no WASM module ({})", error.message())),
+    }
+}
+
+fn unpack(gzipped: &[u8], bytes_max: usize) -> Result<Vec<u8>, String> {
+    let mut wasm = Vec::new();
+    let mut decoder = GzDecoder::new(gzipped).take(bytes_max as u64 + 1);
+    decoder.read_to_end(&mut wasm).map_err(|error| format!("it cannot be unpacked by gzip ({error})"))?;
+    if wasm.len() > bytes_max {
+        return Err(format!("it is larger than {bytes_max} bytes"));
+    }
+    Ok(wasm)
 }
 
 /// A chain ready to process records.

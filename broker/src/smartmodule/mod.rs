@@ -32,6 +32,7 @@ use tokio::{
     time::timeout,
 };
 
+pub(crate) use chain::check;
 use chain::{Loaded, Source};
 
 use crate::{Event, Limits, Observer, batch::EncodedBatch, catalogue::Catalogue, limits::SMARTMODULE_STACK_BYTES, log::PartitionLog};

@@ -85,6 +85,31 @@ async fn smartmodules_are_stored_listed_replaced_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_run_is_not_stored() {
+    let limits = Limits { smartmodule_wasm_bytes_max: 2 * EVENT_FILTER.len(), ..Limits::default() };
+    let broker = Broker::start(Options { limits, ..Options::default() }).await.unwrap();
+    let fluvio = connect(&broker).await;
+    let admin = fluvio.admin().await;
+    let packed = |wasm: &[u8]| SmartModuleWasm::from_raw_wasm_bytes(wasm).unwrap();
+    let not_packed = SmartModuleWasm { payload: b"junk".to_vec().into(), ..packed(b"") };
+    // The smallest module there is: magic number and version.
+    let nothing = packed(b"\0asm\x01\0\0\0");
+    let cut = packed(&EVENT_FILTER[..EVENT_FILTER.len() / 2]);
+    let large = packed(&vec![0; 3 * EVENT_FILTER.len()]);
+    let cases =
+        [(packed(b""), "no WASM"), (packed(b"# README"), "no WASM"), (not_packed, "gzip"), (cut, "no WASM"), (nothing, "exports no"), (large, "larger than")];
+    for (wasm, expected) in cases {
+        let spec = SmartModuleSpec { wasm, ..SmartModuleSpec::default() };
+        let refused = within(admin.create("broken".to_owned(), false, spec)).await.unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains("'broken'") && said.contains(expected), "{said}");
+        let Ok(ApiError::Code(ErrorCode::SmartModuleInvalid { .. }, _)) = refused.downcast() else { panic!("{said}") };
+    }
+    assert!(within(admin.all::<SmartModuleSpec>()).await.unwrap().is_empty());
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn filtered_records_keep_their_offsets_and_times() {
     let broker = start().await;
     let fluvio = connect(&broker).await;

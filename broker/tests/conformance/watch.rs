@@ -57,7 +57,7 @@ async fn partitions_and_smartmodules_are_watched_too() {
 
     let mut modules = within(admin.watch::<SmartModuleSpec>()).await.unwrap();
     assert!(within(modules.next()).await.unwrap().unwrap().inner().all.is_empty());
-    let wasm = SmartModuleWasm::from_compressed_gzip(vec![1, 2, 3]);
+    let wasm = SmartModuleWasm::from_raw_wasm_bytes(include_bytes!("../../../smartmodules/artifacts/thin-map.wasm")).unwrap();
     let spec = SmartModuleSpec { wasm, ..SmartModuleSpec::default() };
     within(admin.create("module".to_owned(), false, spec)).await.unwrap();
     let added = within(modules.next()).await.unwrap().unwrap().inner();
