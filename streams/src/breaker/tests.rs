@@ -165,6 +165,11 @@ fn a_busy_window_is_small_in_json() {
     assert!(size(&BreakerConfig::default(), 0) < 100, "healthy calls need counters only");
     assert!(size(&BreakerConfig::default(), 1) < 150, "failures need a bit each");
     assert!(size(&BreakerConfig { window_kind: WindowKind::TimeBased, ..BreakerConfig::default() }, 1) < 1_000, "seconds need three counters each");
+    let rare = BreakerConfig { window_kind: WindowKind::TimeBased, window_size: WINDOW_SIZE_MAX, ..BreakerConfig::default() };
+    let mut breaker = Breaker::new(&rare);
+    breaker.on_success(0, 0, &rare);
+    breaker.on_success(9_000_000, 0, &rare);
+    assert!(serde_json::to_string(&breaker).unwrap().len() < 150, "a silence before all calls of the window is not kept");
 }
 
 #[test]

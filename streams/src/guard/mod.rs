@@ -195,7 +195,7 @@ impl Guard {
         Ok(partner.map_or_else(|| Breaker::new(&self.config.breaker), |partner| partner.breaker).state())
     }
 
-    /// Puts this task's breaker into a state, as an operator; into the state in which it is already: starts its measurements or its wait again.
+    /// Puts this task's breaker into a state, as an operator; nothing happens if it is in that state already.
     ///
     /// # Errors
     /// [`StateError`] if the store fails.

@@ -187,7 +187,8 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         if self.now_ms < from_ms || !self.acquire()? {
             return Ok(None);
         }
-        self.partner.retry_from_ms = self.now_ms + (1_000 / i64::from(self.guard.config.retries_per_second)).max(1);
+        // Rounded up: a rate that does not divide the second is a limit still.
+        self.partner.retry_from_ms = self.now_ms + i64::from(1_000_u32.div_ceil(self.guard.config.retries_per_second));
         let verdict = self.ask(&key, &mut record)?;
         self.store(&key, &record);
         Ok(Some((key, verdict)))

@@ -1,6 +1,7 @@
 //! The synchronous step row by row, then its queue, its breaker and its bounds. Every reply is delivered three times, see [`harness`].
 
 mod harness;
+mod pacing;
 mod random;
 
 use serde_json::json;

@@ -49,6 +49,11 @@ fn closed_measures_the_last_calls() {
             "err*9 =closed err =open ~closed-open@0ms#10/10/0",
         ),
         (
+            "the last calls are aggregated however many they are",
+            BreakerConfig { window_size: 70, minimum_number_of_calls: 70, ..ten() },
+            "err*5 ok*60 err ok*4 #70/6/0 err*5 ok*60 #70/6/0 ok #70/5/0",
+        ),
+        (
             "the smallest window is one call",
             BreakerConfig { window_size: 1, minimum_number_of_calls: 1, ..ten() },
             "ok*9 =closed #1/0/0 err =open ~closed-open@0ms#1/1/0",

@@ -15,12 +15,16 @@ enum Step {
         failed: bool,
         duration_ms: i64,
     },
-    Release,
+    /// Gives back the oldest permission, or the newest.
+    Release {
+        oldest: bool,
+    },
     Operator(State),
     Reset,
 }
 
 const SLOW_ABOVE_MS: i64 = 100;
+const STEPS_MAX: usize = 300;
 
 /// What a step brought, as far as anybody can see.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -59,8 +63,8 @@ impl Subject {
                 self.permissions.pop();
                 if failed { breaker.on_failure(now_ms, duration_ms, config) } else { breaker.on_success(now_ms, duration_ms, config) }
             }
-            Step::Release => {
-                self.permissions.pop().into_iter().for_each(|permission| breaker.release(permission));
+            Step::Release { oldest } => {
+                take(&mut self.permissions, oldest).into_iter().for_each(|permission| breaker.release(permission));
                 Vec::new()
             }
             Step::Operator(state) => {
@@ -76,6 +80,10 @@ impl Subject {
         };
         Seen { permitted, transitions }
     }
+}
+
+fn take<T>(permissions: &mut Vec<T>, oldest: bool) -> Option<T> {
+    if oldest && !permissions.is_empty() { Some(permissions.remove(0)) } else { permissions.pop() }
 }
 
 #[derive(Clone, Copy)]
@@ -148,8 +156,8 @@ impl Model {
                 self.pass(now_ms);
                 self.outcome(Call { at_ms: now_ms, failed, duration_ms });
             }
-            Step::Release => {
-                let permission = self.permissions.pop();
+            Step::Release { oldest } => {
+                let permission = take(&mut self.permissions, oldest);
                 self.left += u32::from(permission == Some(self.stay));
             }
             Step::Operator(state) => {
@@ -240,14 +248,16 @@ fn step(failing: f64) -> impl Strategy<Value = Step> {
         10 => Just(Step::Tick),
         60 => Just(Step::Acquire),
         100 => (prop::bool::weighted(failing), duration_ms).prop_map(|(failed, duration_ms)| Step::Outcome { failed, duration_ms }),
-        15 => Just(Step::Release),
+        15 => any::<bool>().prop_map(|oldest| Step::Release { oldest }),
         4 => state.prop_map(Step::Operator),
         1 => Just(Step::Reset),
     ]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    prop_oneof![Just(0.05), Just(0.4), Just(0.8)].prop_flat_map(|failing| prop::collection::vec(step(failing), 1..200))
+    let times = || prop_oneof![30 => Just(1), 1 => 1usize..100];
+    let repeated = |steps: Vec<(Step, usize)>| steps.into_iter().flat_map(|(step, times)| std::iter::repeat_n(step, times)).take(STEPS_MAX).collect();
+    prop_oneof![Just(0.05), Just(0.4), Just(0.8)].prop_flat_map(move |failing| prop::collection::vec((step(failing), times()), 1..150).prop_map(repeated))
 }
 
 fn config() -> impl Strategy<Value = BreakerConfig> {
@@ -335,7 +345,7 @@ proptest! {
     }
 
     #[test]
-    fn to_be_stored_and_loaded_anywhere_changes_nothing(config in config(), steps in steps(), restarts in prop::collection::vec(any::<bool>(), 200)) {
+    fn to_be_stored_and_loaded_anywhere_changes_nothing(config in config(), steps in steps(), restarts in prop::collection::vec(any::<bool>(), STEPS_MAX)) {
         let mut model = Model::new(&config);
         let (mut kept, mut stored, mut replayed) = (Subject::new(&config), Subject::new(&config), Subject::new(&config));
         let mut now_ms = 0;
@@ -358,7 +368,7 @@ proptest! {
     }
 
     #[test]
-    fn to_be_asked_more_often_what_is_due_changes_no_decision(config in config(), steps in steps(), restless in prop::collection::vec(0i64..4, 200)) {
+    fn to_be_asked_more_often_what_is_due_changes_no_decision(config in config(), steps in steps(), restless in prop::collection::vec(0i64..4, STEPS_MAX)) {
         let mut model = Model::new(&config);
         let (mut calm, mut asked) = (Subject::new(&config), Subject::new(&config));
         let (mut told_calm, mut told_asked) = (Vec::new(), Vec::new());

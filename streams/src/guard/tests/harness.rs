@@ -43,6 +43,8 @@ pub(super) struct World {
     pub(super) said: Vec<Said>,
     pub(super) sent: Vec<Effect>,
     pub(super) steps: u64,
+    /// Steps from one check of the whole state to the next.
+    pub(super) check_every: u64,
     entries: Entries,
 }
 
@@ -63,7 +65,7 @@ pub(super) fn config() -> GuardConfig {
 impl World {
     pub(super) fn new(config: GuardConfig) -> Self {
         let guard = Guard::new(config).unwrap_or_else(|error| panic!("{error}"));
-        Self { guard, now_ms: 0, said: Vec::new(), sent: Vec::new(), steps: 0, entries: Entries::default() }
+        Self { guard, now_ms: 0, said: Vec::new(), sent: Vec::new(), steps: 0, check_every: 1, entries: Entries::default() }
     }
 
     pub(super) fn start(&mut self, key: &str) -> Verdict {
@@ -157,7 +159,9 @@ impl World {
                 None => self.entries.0.remove(&key),
             };
         }
-        self.check();
+        if self.steps.is_multiple_of(self.check_every) {
+            self.check();
+        }
         result
     }
 
@@ -172,8 +176,9 @@ impl World {
         self.entries.0.range(from..to).map(|(_, value)| serde_json::from_slice(value).unwrap()).collect()
     }
 
-    fn next_timer(&self) -> Option<Timer> {
-        self.timers().into_iter().next()
+    pub(super) fn next_timer(&self) -> Option<Timer> {
+        let (from, to) = keys::family(b't');
+        self.entries.0.range(from..to).next().map(|(_, value)| serde_json::from_slice(value).unwrap())
     }
 
     pub(super) fn partner(&self) -> Partner {
