@@ -240,3 +240,22 @@ fn every_state_can_be_forced_from_every_other() {
         }
     }
 }
+
+#[test]
+fn the_defaults_are_those_of_its_table_of_settings() {
+    let documented = BreakerConfig {
+        failure_rate_threshold: 50.0,
+        slow_call_rate_threshold: 100.0,
+        slow_call_duration_threshold_ms: 60_000,
+        permitted_calls_in_half_open: 10,
+        max_wait_duration_in_half_open_ms: 0,
+        after_half_open_wait: AfterHalfOpenWait::Open,
+        window_kind: WindowKind::CountBased,
+        window_size: 100,
+        minimum_number_of_calls: 100,
+        wait_duration_in_open_ms: 60_000,
+        automatic_half_open: false,
+    };
+    assert_eq!(BreakerConfig::default(), documented);
+    assert_eq!(serde_json::from_str::<BreakerConfig>("{}").unwrap(), documented, "also if nothing is said");
+}
