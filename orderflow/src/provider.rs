@@ -1,16 +1,16 @@
 //! The payment provider as an outside system: bounded calls to the simulator, each idempotency key once.
 //!
-//! What a simulated provider answers, and when, is food-delivery's pure plan; here is the waiting, the bulkhead and the ledger. A real provider is another [`CallHandler`].
+//! What a simulated provider answers, and when, is a pure plan of `business`; here is the waiting, the bulkhead and the ledger. A real provider is another [`CallHandler`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use business::partner::provider::{Operation, ProviderOutcome, ProviderRequest, ProviderResponse};
+use business::partner::simulator::{Profile, Simulator};
 use fluvio_streams::processor::Call;
 use fluvio_streams::runtime::CallHandler;
-use food_delivery::payments::provider::{Operation, ProviderOutcome, ProviderRequest, ProviderResponse};
-use food_delivery::payments::simulator::{Profile, Simulator};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -82,8 +82,8 @@ impl Ledger {
             return known.clone();
         }
         match answer.outcome {
-            ProviderOutcome::Approved => self.captured_won = self.captured_won.saturating_add(request.amount),
-            ProviderOutcome::Refunded => self.refunded_won = self.refunded_won.saturating_add(request.amount),
+            ProviderOutcome::Accepted => self.captured_won = self.captured_won.saturating_add(request.amount),
+            ProviderOutcome::Undone => self.refunded_won = self.refunded_won.saturating_add(request.amount),
             ProviderOutcome::Declined => {}
             ProviderOutcome::Failed => return answer,
         }
@@ -121,17 +121,17 @@ fn failed(detail: &str) -> ProviderResponse {
 
 fn name_of(operation: Operation) -> &'static str {
     match operation {
-        Operation::Authorize => "authorize",
-        Operation::Refund => "refund",
+        Operation::Accept => "authorize",
+        Operation::Undo => "refund",
     }
 }
 
 fn outcome_of(response: &ProviderResponse) -> &'static str {
     match response.outcome {
-        ProviderOutcome::Approved => "approved",
+        ProviderOutcome::Accepted => "approved",
         ProviderOutcome::Declined => "declined",
         ProviderOutcome::Failed => "failed",
-        ProviderOutcome::Refunded => "refunded",
+        ProviderOutcome::Undone => "refunded",
     }
 }
 
@@ -146,9 +146,18 @@ mod tests {
     }
 
     fn call(operation: Operation, customer: &str, order: u32, try_number: u32) -> Call {
-        let order_id = format!("o-{order}");
-        let idempotency_key = ProviderRequest::key(operation, &order_id, 1);
-        let request = ProviderRequest { operation, order_id, attempt: 1, amount: 100, customer_id: customer.to_owned(), idempotency_key, try_number };
+        let id = format!("o-{order}");
+        let idempotency_key = ProviderRequest::key(operation, &id, 1);
+        let request = ProviderRequest {
+            operation,
+            id,
+            attempt: 1,
+            amount: 100,
+            customer_id: customer.to_owned(),
+            idempotency_key,
+            try_number,
+            details: serde_json::Map::new(),
+        };
         let request = serde_json::to_string(&request).expect("a request serializes");
         Call { id: format!("{order}"), target: "payment-provider".to_owned(), request, correlation: String::new() }
     }
@@ -161,9 +170,9 @@ mod tests {
     async fn money_moves_once_for_each_key() {
         let provider = provider(8, Duration::from_secs(5));
         for _ in 0..3 {
-            assert_eq!(outcome(&provider, &call(Operation::Authorize, "kim", 1, 1)).await, ProviderOutcome::Approved);
-            assert_eq!(outcome(&provider, &call(Operation::Authorize, "simulate-decline", 2, 1)).await, ProviderOutcome::Declined);
-            assert_eq!(outcome(&provider, &call(Operation::Refund, "kim", 1, 1)).await, ProviderOutcome::Refunded);
+            assert_eq!(outcome(&provider, &call(Operation::Accept, "kim", 1, 1)).await, ProviderOutcome::Accepted);
+            assert_eq!(outcome(&provider, &call(Operation::Accept, "simulate-decline", 2, 1)).await, ProviderOutcome::Declined);
+            assert_eq!(outcome(&provider, &call(Operation::Undo, "kim", 1, 1)).await, ProviderOutcome::Undone);
         }
         let ledger = provider.ledger();
         assert_eq!((ledger.captured_won, ledger.refunded_won), (100, 100));
@@ -172,20 +181,20 @@ mod tests {
     #[tokio::test]
     async fn a_refund_that_failed_is_tried_again_under_its_key() {
         let provider = provider(8, Duration::from_secs(5));
-        assert_eq!(outcome(&provider, &call(Operation::Refund, "simulate-refund-fail-once", 1, 1)).await, ProviderOutcome::Failed);
-        assert_eq!(outcome(&provider, &call(Operation::Refund, "simulate-refund-fail-once", 1, 2)).await, ProviderOutcome::Refunded);
+        assert_eq!(outcome(&provider, &call(Operation::Undo, "simulate-refund-fail-once", 1, 1)).await, ProviderOutcome::Failed);
+        assert_eq!(outcome(&provider, &call(Operation::Undo, "simulate-refund-fail-once", 1, 2)).await, ProviderOutcome::Undone);
         assert_eq!(provider.ledger().refunded_won, 100);
     }
 
     #[tokio::test]
     async fn a_stalled_call_ends_and_gives_its_place_back() {
         let provider = provider(1, Duration::from_millis(100));
-        let (stalled, waiting) = (call(Operation::Authorize, "simulate-stall", 1, 1), call(Operation::Authorize, "kim", 2, 1));
+        let (stalled, waiting) = (call(Operation::Accept, "simulate-stall", 1, 1), call(Operation::Accept, "kim", 2, 1));
         let (first, second) = tokio::join!(outcome(&provider, &stalled), outcome(&provider, &waiting));
         // The one that waited had as much time as the one that held the place.
         assert_eq!(first, ProviderOutcome::Failed);
-        assert!(matches!(second, ProviderOutcome::Failed | ProviderOutcome::Approved));
-        assert_eq!(outcome(&provider, &waiting).await, ProviderOutcome::Approved);
+        assert!(matches!(second, ProviderOutcome::Failed | ProviderOutcome::Accepted));
+        assert_eq!(outcome(&provider, &waiting).await, ProviderOutcome::Accepted);
         assert_eq!(provider.places.available_permits(), 1);
     }
 
@@ -194,17 +203,17 @@ mod tests {
         let provider = provider(1, Duration::from_secs(5));
         let garbage = Call { id: "1".to_owned(), target: "payment-provider".to_owned(), request: "{".to_owned(), correlation: String::new() };
         assert_eq!(outcome(&provider, &garbage).await, ProviderOutcome::Failed);
-        assert_eq!(outcome(&provider, &call(Operation::Authorize, "kim", 1, 1)).await, ProviderOutcome::Approved);
+        assert_eq!(outcome(&provider, &call(Operation::Accept, "kim", 1, 1)).await, ProviderOutcome::Accepted);
     }
 
     #[test]
     fn the_ledger_forgets_the_oldest() {
         let mut ledger = Ledger::default();
         for order in 0..PROVIDER_ANSWERS_MAX as u32 + 10 {
-            let request: ProviderRequest = serde_json::from_str(&call(Operation::Authorize, "kim", order, 1).request).expect("it is one");
-            ledger.enter(&request, ProviderResponse::new(ProviderOutcome::Approved, None));
+            let request: ProviderRequest = serde_json::from_str(&call(Operation::Accept, "kim", order, 1).request).expect("it is one");
+            ledger.enter(&request, ProviderResponse::new(ProviderOutcome::Accepted, None));
         }
         assert_eq!(ledger.answers.len(), PROVIDER_ANSWERS_MAX);
-        assert!(!ledger.answers.contains_key("o-0/1/authorize"));
+        assert!(!ledger.answers.contains_key("o-0/1/accept"));
     }
 }

@@ -22,5 +22,5 @@ pub(crate) fn all() -> anyhow::Result<Vec<System>> {
 /// Returns who handles the calls to outside systems, by target.
 pub(crate) fn call_handlers(profile: PaymentProfile, meters: &Arc<ProviderMeters>) -> BTreeMap<String, Arc<dyn CallHandler>> {
     let provider: Arc<dyn CallHandler> = Arc::new(PaymentProvider::new(profile, Arc::clone(meters)));
-    BTreeMap::from([(food_delivery::payments::PROVIDER.to_owned(), provider)])
+    BTreeMap::from([(food_delivery::names::NAMES.partner.provider.to_owned(), provider)])
 }

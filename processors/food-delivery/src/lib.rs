@@ -1,49 +1,29 @@
-//! Food delivery: orders, payments, store and delivery, notifications, and what people read of them.
+//! Food delivery: orders that are paid before they are placed, and a store that cooks and delivers them.
 //!
-//! What it is: pure rules. What it is not: it knows no clock, randomness, Fluvio, database or HTTP; the runtime gives every step its time and takes its effects.
-//!
-//! Where to start reading: [`system`] (everything wired), then [`orders`] (the front and its payment step), [`payments`], [`store`], [`notifications`], [`views`].
+//! What it is: names ([`names`]) and the rules in which this business differs from others ([`orders`]); what they share is in `business`. What it is not: it knows no clock, randomness,
+//! Fluvio, database or HTTP; the runtime gives every step its time and takes its effects.
 
-pub mod commands;
-mod config;
-mod fields;
 pub mod limits;
+pub mod names;
 pub mod notifications;
 pub mod orders;
-pub mod payments;
-pub mod store;
-pub mod topics;
-pub mod views;
 
-pub use config::{Config, ConfigError};
+pub use business::{Config, ConfigError};
+pub use orders::FoodDelivery;
 
-use fluvio_streams::guard::Guard;
-use fluvio_streams::system::System;
-use fluvio_streams::topology::Topology;
+use std::sync::Arc;
+
+use fluvio_streams::system::{System, ViewSpec};
 
 /// Returns the business, wired with these settings.
 ///
 /// # Errors
 /// [`ConfigError`] naming the setting that is out of its range.
 pub fn system(config: &Config) -> Result<System, ConfigError> {
-    config.check()?;
-    let guard = Guard::new(config.guard())?;
-    Ok(System {
-        name: topics::SYSTEM,
-        topology: Topology {
-            application: topics::SYSTEM.to_owned(),
-            processors: vec![
-                orders::spec(guard, config.retention_ms),
-                payments::spec(config.retention_ms),
-                store::spec(config.park_ms, config.retention_ms),
-                notifications::spec(config.retention_ms),
-            ],
-        },
-        commands_topic: topics::COMMANDS.to_owned(),
-        commands: commands::specs(),
-        outcome_topics: vec![topics::ORDERS_EVENTS.to_owned(), topics::REJECTIONS.to_owned(), topics::DEAD_LETTERS.to_owned()],
-        outcome: commands::outcome,
-        projections: views::projections(),
-        views: views::specs(),
-    })
+    let orders = ViewSpec { collection: "orders", filters: &["customerId", "storeId", "status"], by_id: true, owned_by: &[("stores", "storeId")] };
+    let mut system = business::system::<FoodDelivery>(config, &[names::STORE], orders)?;
+    system.topology.processors.push(notifications::spec(config.retention_ms));
+    system.projections.push(Arc::new(notifications::View));
+    system.views.push(ViewSpec { collection: "notifications", filters: &["customerId", "orderId"], by_id: false, owned_by: &[] });
+    Ok(system)
 }

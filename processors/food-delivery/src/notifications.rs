@@ -2,14 +2,16 @@
 //!
 //! It only follows: nothing waits for it, and it can be taken away. Who sends the message on (a webhook, a messenger) reads `food-delivery-notifications-events`.
 
+use business::topics;
 use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::processor::{Context, Failure, Input, Processor};
-use fluvio_streams::topology::{ProcessorSpec, Source};
+use fluvio_streams::projection::Projection;
+use fluvio_streams::time::format_rfc3339;
+use fluvio_streams::topology::{ProcessorSpec, Routing, Source, names};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::orders::event::Event;
-use crate::orders::state::Status;
-use crate::topics;
+use crate::names::NAMES;
 
 /// Name of the processor.
 pub const NAME: &str = "notifications";
@@ -27,13 +29,13 @@ pub struct Notifications {
 pub fn spec(retention_ms: i64) -> ProcessorSpec {
     ProcessorSpec {
         name: NAME.to_owned(),
-        sources: vec![Source::events(topics::ORDERS_EVENTS, &Event::KINDS)],
-        sinks: vec![topics::NOTIFICATIONS_EVENTS.to_owned()],
-        journal: topics::journal(NAME),
+        sources: vec![Source::events(&topics::events(NAMES.system, NAMES.collection), &NAMES.words.events())],
+        sinks: vec![topics::events(NAMES.system, NAME)],
+        journal: topics::journal(NAMES.system, NAME),
         stores: vec![STORE.to_owned()],
         calls: Vec::new(),
-        rejections: topics::REJECTIONS.to_owned(),
-        dead_letters: topics::DEAD_LETTERS.to_owned(),
+        rejections: topics::rejections(NAMES.system),
+        dead_letters: topics::dead_letters(NAMES.system),
         logic: std::sync::Arc::new(Notifications { retention_ms }),
     }
 }
@@ -46,7 +48,7 @@ struct Change {
     #[serde(default)]
     incarnation: String,
     customer_id: String,
-    status: Status,
+    status: String,
     #[serde(default)]
     reason: Option<String>,
     #[serde(default)]
@@ -58,7 +60,7 @@ struct Change {
 struct Notified {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     incarnation: String,
-    status: Option<Status>,
+    status: Option<String>,
     refunds: Vec<u32>,
 }
 
@@ -68,7 +70,9 @@ struct Notified {
 struct Notification<'a> {
     order_id: &'a str,
     customer_id: &'a str,
-    status: Status,
+    status: &'a str,
+    /// Type of the event that the customer is told of.
+    about: &'a str,
     message: String,
 }
 
@@ -102,15 +106,16 @@ impl Notifications {
             notified.refunds.push(attempt);
             format!("Your payment for order {} was refunded.", change.order_id)
         } else {
-            if notified.status == Some(change.status) {
+            if notified.status.as_ref() == Some(&change.status) {
                 return Ok(());
             }
-            notified.status = Some(change.status);
+            notified.status = Some(change.status.clone());
             text(&change)
         };
-        let notification = Notification { order_id: &change.order_id, customer_id: &change.customer_id, status: change.status, message: text };
-        cx.emit(topics::NOTIFICATIONS_EVENTS, "CustomerNotified", &change.order_id, &notification);
-        if change.status.is_final() {
+        let notification =
+            Notification { order_id: &change.order_id, customer_id: &change.customer_id, status: &change.status, about: &message.kind, message: text };
+        cx.emit(&topics::events(NAMES.system, NAME), "CustomerNotified", &change.order_id, &notification);
+        if ["Delivered", "Cancelled", "Rejected"].contains(&change.status.as_str()) {
             cx.set_timer(RETENTION_TIMER, &change.order_id, cx.now_ms().saturating_add(self.retention_ms))?;
         }
         cx.put(STORE, &change.order_id, &notified);
@@ -121,19 +126,54 @@ impl Notifications {
 /// Says a status in a sentence.
 fn text(change: &Change) -> String {
     let id = &change.order_id;
-    match change.status {
-        Status::PaymentPending => format!("We received order {id} and are taking the payment."),
-        Status::PaymentDeferred => format!("The payment of order {id} takes longer. We will tell you."),
-        Status::Placed => format!("Order {id} is placed."),
-        Status::Accepted => format!("The store accepted order {id}."),
-        Status::Cooking => format!("Order {id} is being cooked."),
-        Status::Delivering => format!("Order {id} is on its way."),
-        Status::Delivered => format!("Order {id} was delivered."),
-        Status::Cancelled => format!("Order {id} was cancelled."),
-        Status::Rejected => match change.reason.as_deref() {
+    match change.status.as_str() {
+        "PaymentPending" => format!("We received order {id} and are taking the payment."),
+        "PaymentDeferred" => format!("The payment of order {id} takes longer. We will tell you."),
+        "Placed" => format!("Order {id} is placed."),
+        "Accepted" => format!("The store accepted order {id}."),
+        "Cooking" => format!("Order {id} is being cooked."),
+        "Delivering" => format!("Order {id} is on its way."),
+        "Delivered" => format!("Order {id} was delivered."),
+        "Cancelled" => format!("Order {id} was cancelled."),
+        "Rejected" => match change.reason.as_deref() {
             Some("PaymentDeclined") => format!("Order {id} was not placed: the payment was declined."),
             Some("StoreDeclined") => format!("The store could not take order {id}."),
             _ => format!("Order {id} was not placed: the payment did not succeed in time."),
         },
+        status => format!("Order {id}: {status}."),
+    }
+}
+
+/// Projection of what customers were told, one document a notification: orderId, customerId, status, message, notifiedAt.
+#[derive(Debug, Clone, Copy)]
+pub struct View;
+
+impl Projection for View {
+    fn collection(&self) -> &'static str {
+        "notifications"
+    }
+
+    fn topic(&self) -> String {
+        topics::events(NAMES.system, NAME)
+    }
+
+    fn routing(&self) -> Routing {
+        Routing::Types(names(&["CustomerNotified"]))
+    }
+
+    fn indexes(&self) -> &'static [&'static str] {
+        &["customerId", "orderId"]
+    }
+
+    fn document_id(&self, event: &Message) -> Result<Option<String>, Unreadable> {
+        // The event's id is the same when it is sent again after a crash.
+        Ok(Some(event.id.clone()))
+    }
+
+    fn fold(&self, _current: Option<Value>, event: &Message) -> Result<Value, Unreadable> {
+        let mut document: Map<String, Value> = event.decode()?;
+        document.insert("notificationId".to_owned(), Value::from(event.id.clone()));
+        document.insert("notifiedAt".to_owned(), Value::from(format_rfc3339(event.time_ms)));
+        Ok(Value::Object(document))
     }
 }

@@ -2,7 +2,7 @@
 
 use fluvio_streams::system::{FieldError, Outcome, System};
 use fluvio_streams::testing::{SeenEvent, TestDriver};
-use food_delivery::{Config, system, topics};
+use food_delivery::{Config, system};
 use serde_json::{Value, json};
 
 fn food_delivery() -> System {
@@ -116,14 +116,14 @@ fn what_happens_means_one_thing_to_the_sender() {
 }
 
 fn pipe(driver: &mut TestDriver, body: Value) {
-    driver.pipe(topics::COMMANDS, "o-1", &body.to_string());
+    driver.pipe("food-delivery-commands", "o-1", &body.to_string());
     driver.run_until_idle();
 }
 
 /// Returns the reasons for which commands were refused.
 fn refusals(driver: &TestDriver) -> Vec<String> {
     let of = |event: &SeenEvent| event.data["reason"].as_str().unwrap_or_default().to_owned();
-    driver.events(topics::REJECTIONS).iter().map(of).collect()
+    driver.events("food-delivery-rejections").iter().map(of).collect()
 }
 
 /// Goal: an order that exists but is not established is not unknown: its store commands are refused for what they are.
@@ -142,7 +142,7 @@ fn the_store_says_why_it_does_not_take_an_order_that_is_not_paid() {
     driver.advance(30_000);
     pipe(&mut driver, accept());
     assert_eq!(refusals(&driver)[2..], ["OrderAlreadyRejected"], "nobody paid until the give-up time");
-    assert_eq!(driver.events(topics::STORE_EVENTS), []);
+    assert_eq!(driver.events("food-delivery-store-events"), []);
 }
 
 #[test]
@@ -152,5 +152,5 @@ fn a_cancelled_order_that_was_never_paid_leaves_nothing_to_undo_in_the_store() {
     pipe(&mut driver, json!({"type": "AcceptOrder", "orderId": "o-1"}));
     pipe(&mut driver, json!({"type": "CancelOrder", "orderId": "o-1"}));
     assert_eq!(refusals(&driver), ["OrderAlreadyCancelled"], "the waiting command is answered");
-    assert_eq!(driver.events(topics::STORE_EVENTS), []);
+    assert_eq!(driver.events("food-delivery-store-events"), []);
 }

@@ -250,9 +250,11 @@ impl Task {
 
     fn emit_rejection(&self, context: &mut Context<'_>, message: &Message, rejection: &Rejection) {
         let subject = message.subject.clone().unwrap_or_else(|| message.id.clone());
+        // One that was forwarded travels in an envelope with an id of its own, but under the correlation of what was sent.
+        let sent_as = if message.provenance.is_some() { &message.correlation } else { &message.id };
         let data = json!({
             "commandType": message.kind,
-            "commandId": message.id,
+            "commandId": sent_as,
             "subject": message.subject,
             "reason": rejection.reason,
             "detail": rejection.detail,

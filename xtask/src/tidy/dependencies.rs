@@ -7,6 +7,9 @@ use std::{
 
 use anyhow::Context;
 
+/// Package with what all rows share.
+const SHARED: &str = "business";
+
 /// A workspace member, as its manifest describes it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Member {
@@ -19,8 +22,13 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Whether it is a business: a row of the layout.
+    /// Whether it is a business or a follower of some: a row of the layout.
     fn is_row(&self) -> bool {
+        self.is_domain() && self.package != SHARED
+    }
+
+    /// Whether it holds rules of businesses: a row, or what all rows share.
+    fn is_domain(&self) -> bool {
         self.directory.starts_with("processors/")
     }
 
@@ -78,15 +86,15 @@ fn of_member(member: &Member, members: &[Member]) -> Vec<String> {
         found.push(format!("{}/Cargo.toml: depends on `{name}`, but {law}", member.directory));
     };
     for name in member.all() {
-        if member.is_row() {
+        if member.is_domain() {
             if is_row(name) {
-                forbid(name, "rows never import rows");
+                forbid(name, "rows never import rows, and what they share knows none");
             }
             if is_fluvio(name) || is_tokio(name) || is_http_or_store(name) {
                 forbid(name, "a row knows no Fluvio, runtime, HTTP or database");
             }
         }
-        if member.package == "fluvio-streams" && (is_row(name) || is_http_or_store(name)) {
+        if member.package == "fluvio-streams" && (is_row(name) || name == SHARED || is_http_or_store(name)) {
             forbid(name, "the runtime knows no business, HTTP or database");
         }
         if matches!(name.as_str(), "clap" | "config") && !is_binary(member) {

@@ -4,14 +4,13 @@
 use fluvio_streams::testing::TestDriver;
 use serde_json::{Value, json};
 
-use food_delivery::orders::state::Status;
-use food_delivery::{Config, system, topics};
+use food_delivery::{Config, system};
 
-use crate::support::{PRICE_WON, World, killed_everywhere};
+use crate::support::*;
 
 /// A world that forgets what has ended after so many milliseconds.
 fn forgetful(retention_ms: i64) -> World {
-    World::new(&Config { retention_ms, ..Config::default() }, 1)
+    world_of(&Config { retention_ms, ..Config::default() }, 1)
 }
 
 /// Places order `o-1`, cancels it before the provider has answered, and waits until it is forgotten.
@@ -20,12 +19,12 @@ fn place_cancel_and_forget(world: &mut World, customer: &str, wait_ms: i64) {
     world.driver.run_until_idle();
     world.send("CancelOrder", "o-1", json!({}));
     world.driver.advance(wait_ms);
-    assert_eq!(world.order("o-1"), None, "forgotten");
+    assert_eq!(world.aggregate("o-1"), None, "forgotten");
 }
 
 /// Publishes a reply as a program that stands in for payments does.
 fn reply(world: &mut World, reply: &Value) {
-    world.driver.pipe(topics::PAYMENT_REPLIES, reply["orderId"].as_str().unwrap_or("o-1"), &reply.to_string());
+    world.driver.pipe(PAYMENT_REPLIES, reply["orderId"].as_str().unwrap_or("o-1"), &reply.to_string());
     world.driver.run_until_idle();
 }
 
@@ -40,24 +39,24 @@ fn an_order_with_the_id_of_a_forgotten_one_is_charged_once() {
         |world| {
             world.place("o-1", "kim");
             world.driver.advance(200);
-            world.assert_status("o-1", Status::Placed);
+            world.assert_status("o-1", "Placed");
             world.send("CancelOrder", "o-1", json!({"reason": "not hungry"}));
             world.driver.advance(3_000);
-            assert_eq!(world.order("o-1"), None, "forgotten");
+            assert_eq!(world.aggregate("o-1"), None, "forgotten");
             world.place("o-1", "lee");
             world.driver.advance(200);
-            world.assert_status("o-1", Status::Placed);
+            world.assert_status("o-1", "Placed");
             let books = world.books();
-            assert_eq!(books.captured.keys().collect::<Vec<_>>(), ["o-1/1/authorize@0-0", "o-1/1/authorize@0-2"], "each is charged once");
-            assert_eq!(books.refunded.keys().collect::<Vec<_>>(), ["o-1/1/refund@0-0"], "the first is paid back");
+            assert_eq!(books.accepted.keys().collect::<Vec<_>>(), ["o-1/1/accept@0-0", "o-1/1/accept@0-2"], "each is charged once");
+            assert_eq!(books.undone.keys().collect::<Vec<_>>(), ["o-1/1/undo@0-0"], "the first is paid back");
             // Outsiders still know the attempt by order id and number.
-            let requests = world.driver.distinct_events(topics::PAYMENT_REQUESTS);
+            let requests = world.driver.distinct_events(PAYMENT_REQUESTS);
             assert!(requests.iter().all(|request| request.data["correlationId"] == "o-1/1"), "{requests:?}");
             let document = &world.documents("orders")["o-1"];
             assert_eq!((&document["customerId"], &document["status"], document.get("cancelReason")), (&json!("lee"), &json!("Placed"), None));
             world.send("AcceptOrder", "o-1", json!({}));
             world.driver.advance(3_000);
-            world.assert_status("o-1", Status::Accepted);
+            world.assert_status("o-1", "Accepted");
         },
     );
 }
@@ -65,7 +64,7 @@ fn an_order_with_the_id_of_a_forgotten_one_is_charged_once() {
 #[test]
 fn an_answer_to_a_forgotten_order_does_not_settle_the_one_that_has_its_id_now() {
     // The first is approved while the second waits for its own answer, or is placed.
-    for (second, waits_as) in [("simulate-stall", Status::PaymentPending), ("kim", Status::Placed)] {
+    for (second, waits_as) in [("simulate-stall", "PaymentPending"), ("kim", "Placed")] {
         killed_everywhere(
             || forgetful(200),
             |world| {
@@ -79,10 +78,10 @@ fn an_answer_to_a_forgotten_order_does_not_settle_the_one_that_has_its_id_now() 
                 // Killed while it waits for the provider, a call is made again, and the wait begins anew.
                 world.driver.advance(200_000);
                 let (captured, is_kept) = if second == "kim" { (2, true) } else { (1, false) };
-                assert_eq!(world.order("o-1").map(|order| order.status), is_kept.then_some(Status::Placed));
+                assert_eq!(world.status("o-1"), is_kept.then_some("Placed"));
                 let books = world.books();
-                assert_eq!(books.captured.len(), captured);
-                assert_eq!(books.refunded.keys().collect::<Vec<_>>(), ["o-1/1/refund@0-0"]);
+                assert_eq!(books.accepted.len(), captured);
+                assert_eq!(books.undone.keys().collect::<Vec<_>>(), ["o-1/1/undo@0-0"]);
             },
         );
     }
@@ -97,7 +96,7 @@ fn an_approval_of_a_forgotten_order_is_refunded_once() {
                 place_cancel_and_forget(world, customer, 15);
                 assert_eq!(world.driver.total("orders", "captured_won"), 0, "the provider has not answered");
                 world.driver.advance(100_000);
-                assert_eq!(world.books().refunded.keys().collect::<Vec<_>>(), ["o-1/1/refund@0-0"]);
+                assert_eq!(world.books().undone.keys().collect::<Vec<_>>(), ["o-1/1/undo@0-0"]);
                 assert_eq!((refunds_asked(world), world.driver.total("orders", "stray_refunds_open")), (1, 0));
                 let totals = ["captured_won", "refunded_won", "live_won", "open_won"].map(|name| world.driver.total("orders", name));
                 assert_eq!(totals, [PRICE_WON, PRICE_WON, 0, 0]);
@@ -114,7 +113,7 @@ fn money_of_forgotten_orders_is_counted_when_it_is_back() {
     let mut waited = 0;
     while let Some(due_ms) = world.driver.next_due_ms() {
         world.driver.advance(due_ms - world.driver.now_ms());
-        world.money_is_conserved();
+        world.account_balances();
         let open = world.driver.total("orders", "stray_refunds_open");
         assert_eq!(world.driver.total("orders", "refunded_won"), if open == 0 && waited > 0 { PRICE_WON } else { 0 });
         waited += open;
@@ -137,12 +136,12 @@ fn nobody_is_paid_for_an_approval_that_was_made_up() {
     ] {
         reply(&mut world, &made_up);
     }
-    assert_eq!(world.driver.distinct_events(topics::DEAD_LETTERS), []);
-    let refused = world.driver.distinct_events(topics::PAYMENTS_EVENTS).into_iter().filter(|event| event.kind == "RefundRefused").count();
+    assert_eq!(world.driver.distinct_events(DEAD_LETTERS), []);
+    let refused = world.driver.distinct_events(PAYMENTS_EVENTS).into_iter().filter(|event| event.kind == "RefundRefused").count();
     assert_eq!(refused, 5, "and it is told");
-    assert_eq!(world.books().refunded.len(), 0);
+    assert_eq!(world.books().undone.len(), 0);
     assert_eq!(["captured_won", "refunded_won", "stray_refunds_open"].map(|name| world.driver.total("orders", name)), [PRICE_WON, 0, 0]);
-    world.assert_status("o-1", Status::Placed);
+    world.assert_status("o-1", "Placed");
     // What cannot be is not even asked.
     for absurd in [
         json!({"type": "PaymentApproved", "orderId": "o-404", "attempt": 1, "amount": -1}),
@@ -154,7 +153,7 @@ fn nobody_is_paid_for_an_approval_that_was_made_up() {
     ] {
         reply(&mut world, &absurd);
     }
-    assert_eq!(world.driver.distinct_events(topics::DEAD_LETTERS).len(), 6);
+    assert_eq!(world.driver.distinct_events(DEAD_LETTERS).len(), 6);
     world.look();
 }
 
@@ -165,24 +164,24 @@ fn a_refund_that_was_refused_too_early_is_made_when_it_is_due() {
     place_cancel_and_forget(&mut world, "simulate-late", 500);
     let approval = json!({"type": "PaymentApproved", "orderId": "o-1", "attempt": 1, "incarnation": "0-0"});
     reply(&mut world, &approval);
-    assert_eq!((refunds_asked(&world), world.books().refunded.len()), (1, 0));
+    assert_eq!((refunds_asked(&world), world.books().undone.len()), (1, 0));
     world.driver.advance(2_000);
-    assert_eq!((refunds_asked(&world), world.books().refunded.len()), (2, 1));
+    assert_eq!((refunds_asked(&world), world.books().undone.len()), (2, 1));
     reply(&mut world, &approval);
     world.driver.advance(2_000);
-    assert_eq!(world.books().refunded.len(), 1, "once");
+    assert_eq!(world.books().undone.len(), 1, "once");
     world.look();
 }
 
 /// A stand-in is asked to look into its own books, and may answer in plain JSON.
 #[test]
 fn a_stand_in_is_asked_for_the_money_of_a_forgotten_order() {
-    let mut world = World::without_payments(&Config { retention_ms: 1_000, ..Config::default() }, 1);
+    let mut world = world_without_payments(&Config { retention_ms: 1_000, ..Config::default() }, 1);
     place_cancel_and_forget(&mut world, "kim", 1_500);
     for _ in 0..2 {
         reply(&mut world, &json!({"type": "PaymentApproved", "orderId": "o-1", "attempt": 1}));
     }
-    let requests = world.driver.distinct_events(topics::PAYMENT_REQUESTS);
+    let requests = world.driver.distinct_events(PAYMENT_REQUESTS);
     let asked = requests.iter().rfind(|request| request.kind == "RefundRequested").map(|request| request.data.clone());
     assert_eq!(
         asked,
@@ -207,12 +206,12 @@ fn followers_keep_orders_of_one_id_apart() {
         happens += 1;
         let data = json!({"orderId": "o-1", "incarnation": incarnation, "customerId": "kim", "status": status, "attempt": 1});
         let event = json!({"specversion": "1.0", "type": kind, "id": format!("e-{happens}"), "subject": "o-1", "data": data});
-        driver.pipe(topics::ORDERS_EVENTS, "o-1", &event.to_string());
+        driver.pipe(ORDERS_EVENTS, "o-1", &event.to_string());
         driver.run_until_idle();
     };
     for (incarnation, ending) in [("0-0", true), ("0-5", false)] {
         tell(&mut driver, "OrderPlaced", incarnation, "Placed");
-        driver.pipe(topics::COMMANDS, "o-1", r#"{"type":"AcceptOrder","orderId":"o-1"}"#);
+        driver.pipe(COMMANDS_TOPIC, "o-1", r#"{"type":"AcceptOrder","orderId":"o-1"}"#);
         driver.run_until_idle();
         if ending {
             tell(&mut driver, "OrderCancelled", incarnation, "Cancelled");
@@ -220,13 +219,13 @@ fn followers_keep_orders_of_one_id_apart() {
         }
     }
     driver.advance(2 * Config::default().retention_ms);
-    driver.pipe(topics::COMMANDS, "o-1", r#"{"type":"StartCooking","orderId":"o-1"}"#);
+    driver.pipe(COMMANDS_TOPIC, "o-1", r#"{"type":"StartCooking","orderId":"o-1"}"#);
     driver.run_until_idle();
-    assert_eq!(driver.kinds(topics::STORE_EVENTS, "o-1"), ["OrderAccepted", "StoreOrderCancelled", "DeliveryCancelled", "OrderAccepted", "CookingStarted"]);
+    assert_eq!(driver.kinds(STORE_EVENTS, "o-1"), ["OrderAccepted", "StoreOrderCancelled", "DeliveryCancelled", "OrderAccepted", "CookingStarted"]);
     tell(&mut driver, "OrderCancelled", "0-5", "Cancelled");
     tell(&mut driver, "OrderRefunded", "0-5", "Cancelled");
-    let told: Vec<_> = driver.distinct_events(topics::NOTIFICATIONS_EVENTS).iter().map(|event| event.data["status"].clone()).collect();
+    let told: Vec<_> = driver.distinct_events(NOTIFICATIONS_EVENTS).iter().map(|event| event.data["status"].clone()).collect();
     assert_eq!(told, ["Placed", "Cancelled", "Cancelled", "Placed", "Cancelled", "Cancelled"], "each change and each refund");
-    assert_eq!(driver.distinct_events(topics::REJECTIONS), []);
-    assert_eq!(driver.distinct_events(topics::DEAD_LETTERS), []);
+    assert_eq!(driver.distinct_events(REJECTIONS), []);
+    assert_eq!(driver.distinct_events(DEAD_LETTERS), []);
 }

@@ -1,0 +1,80 @@
+//! Acceptances for aggregates that are not known any more: the partner answered after the retention, or the id belongs to another aggregate by now. Nobody wants what it did.
+//!
+//! It is to be undone on the word of the reply alone, so the request is *unverified*: whoever did it looks into its own books and undoes, or refuses. A reply that is a stranger's moves
+//! nothing that way. The front counts it, as done and undone at once, when it is told that it is undone; until then it is in the books of the partner.
+
+use fluvio_streams::envelope::Unreadable;
+use fluvio_streams::processor::{Context, Failure};
+use fluvio_streams::state::StateError;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::STRAYS_MAX;
+use crate::names::Names;
+use crate::partner::message::{Replied, UndoRequest, attempt_id};
+
+/// Name of the state store.
+pub(super) const STORE: &str = "strays";
+/// Name of the timer after which an answered one is forgotten.
+pub(super) const TIMER: &str = "stray-retention";
+
+/// What was accepted for an aggregate that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Stray {
+    /// How much, in won, as the acceptance says; 0 if it does not.
+    amount: i64,
+    /// True once it is undone.
+    undone: bool,
+}
+
+fn key(replied: &Replied) -> String {
+    attempt_id(&replied.id, replied.attempt, replied.incarnation.as_deref().unwrap_or_default())
+}
+
+/// Asks for the undoing of an acceptance, once.
+pub(super) fn accepted(cx: &mut Context<'_>, names: &Names, requests: &str, replied: &Replied) -> Result<(), Failure> {
+    let key = key(replied);
+    let [_, _, _, _, open, ..] = *names.totals;
+    if cx.get::<Stray>(STORE, &key)?.is_some() {
+        return Ok(());
+    }
+    if cx.total(open)? >= STRAYS_MAX {
+        let (accepted, noun) = (names.partner.accepted, names.words.noun.to_lowercase());
+        return Err(Unreadable(format!("{accepted}: there is no {noun} `{}`, and too many such undoings wait for their answers", replied.id)).into());
+    }
+    let amount = replied.amount.unwrap_or_default();
+    let incarnation = replied.incarnation.as_deref().unwrap_or_default();
+    let request = UndoRequest { names, id: &replied.id, customer_id: "", attempt: replied.attempt, incarnation, amount, unverified: true };
+    cx.emit(requests, names.partner.undo_request, &replied.id, &request);
+    cx.add_total(open, 1)?;
+    cx.put(STORE, &key, &Stray { amount, undone: false });
+    Ok(())
+}
+
+/// Takes the news that it is undone. Returns false if that was never asked for here.
+pub(super) fn undone(cx: &mut Context<'_>, names: &Names, replied: &Replied, retention_ms: i64) -> Result<bool, StateError> {
+    let key = key(replied);
+    let [accepted, undone, _, _, open, ..] = *names.totals;
+    let Some(stray) = cx.get::<Stray>(STORE, &key)? else { return Ok(false) };
+    if !stray.undone {
+        let amount = replied.amount.unwrap_or(stray.amount);
+        for total in [accepted, undone] {
+            cx.add_total(total, amount)?;
+        }
+        cx.add_total(open, -1)?;
+        cx.set_timer(TIMER, &key, cx.now_ms().saturating_add(retention_ms))?;
+        cx.put(STORE, &key, &Stray { amount, undone: true });
+    }
+    Ok(true)
+}
+
+/// Takes the news that there is nothing to undo: should the attempt be accepted after all, it is asked for again. Returns false if that was never asked for here.
+pub(super) fn refused(cx: &mut Context<'_>, names: &Names, replied: &Replied) -> Result<bool, StateError> {
+    let key = key(replied);
+    let [_, _, _, _, open, ..] = *names.totals;
+    let Some(stray) = cx.get::<Stray>(STORE, &key)? else { return Ok(false) };
+    if !stray.undone {
+        cx.add_total(open, -1)?;
+        cx.delete(STORE, &key);
+    }
+    Ok(true)
+}
