@@ -42,8 +42,8 @@ pub const POSITION_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Memory of the embedded store's block cache, in bytes.
 pub const EMBEDDED_CACHE_BYTES: u64 = 8 * 1024 * 1024;
-/// Memory of each of the embedded store's three write buffers, in bytes.
-pub const EMBEDDED_WRITE_BUFFER_BYTES: u64 = 4 * 1024 * 1024;
+/// Memory of each of the embedded store's three write buffers, in bytes, before it is written out. Up to four more may wait to be written.
+pub const EMBEDDED_WRITE_BUFFER_BYTES: u64 = 1024 * 1024;
 /// Disk space of the embedded store's journal, in bytes; the least that fjall takes.
 pub const EMBEDDED_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 

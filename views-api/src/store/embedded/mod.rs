@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fjall::config::BlockSizePolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, KeyspaceCreateOptions, OwnedWriteBatch};
+use fluvio_streams::state::store::SealingKeyspace;
 
 use self::layout::{Entry, Stored};
 use super::watch::ProgressWatch;
@@ -32,9 +33,9 @@ pub struct EmbeddedStore {
 struct Inner {
     name: String,
     database: Database,
-    documents: Keyspace,
-    entries: Keyspace,
-    progress: Keyspace,
+    documents: SealingKeyspace,
+    entries: SealingKeyspace,
+    progress: SealingKeyspace,
     /// Makes "compare offsets, then write" one step.
     writing: Mutex<()>,
     watch: ProgressWatch,
@@ -54,17 +55,18 @@ impl EmbeddedStore {
             .worker_threads(1)
             .open()
             .map_err(failed)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(EMBEDDED_WRITE_BUFFER_BYTES).data_block_size_policy(BlockSizePolicy::all(8 * 1024));
-        let documents = database.keyspace("documents", options).map_err(failed)?;
-        let entries = database.keyspace("entries", options).map_err(failed)?;
-        let progress = database.keyspace("progress", options).map_err(failed)?;
-        match progress.get(FORMAT_KEY).map_err(failed)? {
+        let open = |keyspace| {
+            let options = KeyspaceCreateOptions::default().data_block_size_policy(BlockSizePolicy::all(8 * 1024));
+            SealingKeyspace::open(&database, keyspace, options, EMBEDDED_WRITE_BUFFER_BYTES).map_err(failed)
+        };
+        let (documents, entries, progress) = (open("documents")?, open("entries")?, open("progress")?);
+        match progress.keyspace().get(FORMAT_KEY).map_err(failed)? {
             Some(found) if *found == *FORMAT.as_bytes() => {}
             Some(found) => {
                 let found = String::from_utf8_lossy(&found).into_owned();
                 return Err(StoreError::OtherFormat { store: name, found, expected: FORMAT });
             }
-            None => progress.insert(FORMAT_KEY, FORMAT).map_err(failed)?,
+            None => progress.keyspace().insert(FORMAT_KEY, FORMAT).map_err(failed)?,
         }
         let inner = Inner { name, database, documents, entries, progress, writing: Mutex::default(), watch: ProgressWatch::default() };
         Ok(Self { inner: Arc::new(inner) })
@@ -86,12 +88,12 @@ impl Inner {
     }
 
     fn stored(&self, view: &View, id: &str) -> Result<Option<Stored>, StoreError> {
-        let bytes = self.documents.get(layout::document_key(view, id)).map_err(self.failed("read a document"))?;
+        let bytes = self.documents.keyspace().get(layout::document_key(view, id)).map_err(self.failed("read a document"))?;
         bytes.map(|bytes| Stored::decode(view, id, &bytes)).transpose()
     }
 
     fn progress(&self, view: &View, partition: u32) -> Result<i64, StoreError> {
-        let bytes = self.progress.get(layout::progress_key(view, partition)).map_err(self.failed("read progress"))?;
+        let bytes = self.progress.keyspace().get(layout::progress_key(view, partition)).map_err(self.failed("read progress"))?;
         Ok(bytes.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, i64::from_be_bytes))
     }
 
@@ -108,26 +110,32 @@ impl Inner {
             self.replace(&mut write, view, old, document);
         }
         if self.progress(view, batch.partition)? < batch.next_offset {
-            write.insert(&self.progress, layout::progress_key(view, batch.partition), batch.next_offset.to_be_bytes());
+            self.progress.insert(&mut write, &layout::progress_key(view, batch.partition), &batch.next_offset.to_be_bytes());
         }
-        write.commit().map_err(self.failed("write documents"))?;
+        self.commit(write, "write documents")?;
         // Here and not by the caller, who may have gone away: the write happens all the same, and readers wait for it.
         self.watch.publish(view, batch.partition, batch.next_offset);
         Ok(taken)
     }
 
+    /// Commits a batch, alone: the caller holds the lock.
+    fn commit(&self, write: OwnedWriteBatch, action: &'static str) -> Result<(), StoreError> {
+        let sealed = [&self.documents, &self.entries, &self.progress].into_iter().try_for_each(SealingKeyspace::seal_if_full);
+        sealed.and_then(|()| write.commit()).map_err(self.failed(action))
+    }
+
     /// Writes a document and its list entries, and removes the list entries of its old state that no longer hold.
-    fn replace(&self, write: &mut fjall::OwnedWriteBatch, view: &View, old: Option<Stored>, document: &Document) {
+    fn replace(&self, write: &mut OwnedWriteBatch, view: &View, old: Option<Stored>, document: &Document) {
         let stored = Stored::of(view, document);
         let keys = stored.entry_keys(view, &document.id);
         let old_keys = old.map(|old| old.entry_keys(view, &document.id)).unwrap_or_default();
         for key in old_keys.iter().filter(|key| !keys.contains(key)) {
-            write.remove(&self.entries, key.as_slice());
+            self.entries.remove(write, key);
         }
         for key in keys.iter().filter(|key| !old_keys.contains(key)) {
-            write.insert(&self.entries, key.as_slice(), []);
+            self.entries.insert(write, key, &[]);
         }
-        write.insert(&self.documents, layout::document_key(view, &document.id), stored.encode());
+        self.documents.insert(write, &layout::document_key(view, &document.id), &stored.encode());
     }
 
     /// Looks at list entries in order until the page is full; documents that other filters leave out are looked at too, so the number of looks is bounded.
@@ -137,7 +145,7 @@ impl Inner {
         let to = layout::end_of(&prefix);
         let mut documents: Vec<Document> = Vec::new();
         let mut last: Option<Cursor> = None;
-        for (looked, guard) in self.entries.range(from..to).enumerate() {
+        for (looked, guard) in self.entries.keyspace().range(from..to).enumerate() {
             let key = guard.key().map_err(self.failed("read list entries"))?;
             if documents.len() == query.limit || looked == LIST_SCAN_MAX {
                 return Ok(Page { documents, next: last });
@@ -160,23 +168,23 @@ impl Inner {
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let key = layout::indexes_key(view);
         let indexes = view.indexes.join(",");
-        if self.progress.get(&key).map_err(self.failed("read indexes"))?.is_some_and(|known| *known == *indexes.as_bytes()) {
+        if self.progress.keyspace().get(&key).map_err(self.failed("read indexes"))?.is_some_and(|known| *known == *indexes.as_bytes()) {
             return Ok(());
         }
         let prefix = layout::document_prefix(view);
         let mut write = self.database.batch();
-        for guard in self.documents.range(prefix.clone()..layout::end_of(&prefix)) {
+        for guard in self.documents.keyspace().range(prefix.clone()..layout::end_of(&prefix)) {
             let (key, bytes) = guard.into_inner().map_err(self.failed("read documents"))?;
             let id = layout::text(view, &key[prefix.len()..])?;
             let stored = Stored::decode(view, &id, &bytes)?;
             let document = stored.clone().into_document(view, &id)?;
             self.replace(&mut write, view, Some(stored), &document);
             if write.len() >= BATCH_RECORDS_MAX {
-                std::mem::replace(&mut write, self.database.batch()).commit().map_err(self.failed("write indexes"))?;
+                self.commit(std::mem::replace(&mut write, self.database.batch()), "write indexes")?;
             }
         }
-        write.insert(&self.progress, key, indexes.as_bytes());
-        write.commit().map_err(self.failed("write indexes"))
+        self.progress.insert(&mut write, &key, indexes.as_bytes());
+        self.commit(write, "write indexes")
     }
 
     fn clear(&self, view: &View) -> Result<(), StoreError> {
@@ -187,15 +195,15 @@ impl Inner {
         self.remove_range(&self.documents, &layout::document_prefix(view))
     }
 
-    fn remove_range(&self, keyspace: &Keyspace, prefix: &[u8]) -> Result<(), StoreError> {
+    fn remove_range(&self, keyspace: &SealingKeyspace, prefix: &[u8]) -> Result<(), StoreError> {
         let mut write = self.database.batch();
-        for guard in keyspace.range(prefix.to_vec()..layout::end_of(prefix)) {
-            write.remove(keyspace, guard.key().map_err(self.failed("read keys"))?);
+        for guard in keyspace.keyspace().range(prefix.to_vec()..layout::end_of(prefix)) {
+            keyspace.remove(&mut write, &guard.key().map_err(self.failed("read keys"))?);
             if write.len() >= BATCH_RECORDS_MAX {
-                std::mem::replace(&mut write, self.database.batch()).commit().map_err(self.failed("remove a view"))?;
+                self.commit(std::mem::replace(&mut write, self.database.batch()), "remove a view")?;
             }
         }
-        write.commit().map_err(self.failed("remove a view"))
+        self.commit(write, "remove a view")
     }
 }
 
@@ -248,6 +256,9 @@ impl ViewStore for EmbeddedStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.run("read progress", |inner| inner.progress.get(FORMAT_KEY).map(drop).map_err(inner.failed("read progress"))).await
+        self.run("read progress", |inner| inner.progress.keyspace().get(FORMAT_KEY).map(drop).map_err(inner.failed("read progress"))).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+use serde_json::json;
+
+use super::*;
+
+/// Batches of each writer: far more than the store's worker has places in its queue.
+const BATCHES: i64 = 3_000;
+
+fn view() -> View {
+    View { system: "shop".to_owned(), collection: "orders".to_owned(), topic: "orders-events".to_owned(), indexes: vec!["status".to_owned()] }
+}
+
+/// Writes batches of a few documents as fast as possible.
+fn write(inner: &Inner, partition: u32) {
+    for batch in 0..BATCHES {
+        let document = |n: i64| Document {
+            id: format!("{partition}-{}", (batch + n) % 500),
+            partition,
+            offset: batch * 5 + n,
+            created_ms: n,
+            value: json!({ "status": format!("s-{}", batch % 7), "text": "x".repeat(500) }),
+        };
+        let batch = Batch { partition, documents: (0..5).map(document).collect(), next_offset: batch * 5 + 5 };
+        inner.apply(&view(), &batch).expect("the batch is written");
+    }
+}
+
+#[test]
+fn documents_are_written_out_however_fast_they_come() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let store = EmbeddedStore::open(directory.path()).expect("the store opens");
+    std::thread::scope(|scope| {
+        for partition in 0..4 {
+            let inner = &store.inner;
+            scope.spawn(move || write(inner, partition));
+        }
+    });
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    for keyspace in [&store.inner.documents, &store.inner.entries].map(SealingKeyspace::keyspace) {
+        while keyspace.sealed_memtable_count() > 0 {
+            assert!(std::time::Instant::now() < deadline, "{} still has {} memtables to write", keyspace.name(), keyspace.sealed_memtable_count());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(keyspace.table_count() > 0, "{} was written out", keyspace.name());
+    }
+}
