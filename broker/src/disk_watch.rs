@@ -108,7 +108,8 @@ impl DiskWatch {
                 return false;
             }
             match (&*known, &found) {
-                (Some(_), None) => tracing::info!(dir = %self.dir.display(), "the disk takes records again"),
+                // As loud as the problem: who was told of the one has to hear of the other.
+                (Some(_), None) => tracing::warn!(dir = %self.dir.display(), "the disk takes records again"),
                 (None, Some(problem)) => tracing::error!(%problem, "records are refused"),
                 // The figures have changed, or the one followed from the other.
                 (Some(_), Some(problem)) => tracing::debug!(%problem, "records are still refused"),

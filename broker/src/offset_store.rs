@@ -145,7 +145,7 @@ impl Writer {
             let stored = self.store(&commits);
             match &stored {
                 Err(error) if !self.failed => tracing::error!(file = %self.path.display(), %error, "cannot write consumer offsets"),
-                Ok(()) if self.failed => tracing::info!(file = %self.path.display(), "consumer offsets are written again"),
+                Ok(()) if self.failed => tracing::warn!(file = %self.path.display(), "consumer offsets are written again"),
                 _ => {}
             }
             self.failed = stored.is_err();

@@ -55,6 +55,7 @@ impl DataDir {
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| cannot("lock a file")),
         }
         check_format(&root)?;
+        check_room(&root)?;
         Ok(Self { root, _lock: lock, _temporary: temporary })
     }
 
@@ -121,6 +122,25 @@ fn check_format(root: &Path) -> anyhow::Result<()> {
     }
 }
 
+/// Checks that there is room for more than a few orders: to start on a full disk leads nowhere.
+fn check_room(root: &Path) -> anyhow::Result<()> {
+    let shown = root.display();
+    let disk = rustix::fs::statvfs(root).with_context(|| format!("--data-dir: cannot tell how much room there is in `{shown}`"))?;
+    // A file system that has no size at all does not say how much is free.
+    let free_bytes = if disk.f_blocks == 0 { u64::MAX } else { disk.f_bavail.saturating_mul(disk.f_frsize) };
+    let needed_bytes = orderflow_broker::Limits::default().disk_free_bytes_min;
+    refuse_full(&shown.to_string(), free_bytes, needed_bytes)
+}
+
+fn refuse_full(shown: &str, free_bytes: u64, needed_bytes: u64) -> anyhow::Result<()> {
+    const MIB: u64 = 1024 * 1024;
+    if free_bytes < needed_bytes {
+        let (free, needed) = (free_bytes / MIB, needed_bytes / MIB);
+        bail!("--data-dir: the disk of `{shown}` has {free} MiB left and {needed} MiB are needed; make room, or give a directory on another disk");
+    }
+    Ok(())
+}
+
 fn has_files(root: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(root)? {
         // A file called `format.new` is what a crash in the middle of `write_durably` leaves behind.
@@ -170,6 +190,15 @@ mod tests {
         fs::write(directory.path().join("format"), "orderflow data 99\n").expect("a file can be written");
         let error = open(directory.path()).expect_err("it is of another version");
         assert!(error.to_string().contains("another version (`orderflow data 99`"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_without_room_is_refused_with_the_flag_and_what_is_needed() {
+        refuse_full("/data", 64 << 20, 64 << 20).expect("there is enough");
+        let error = refuse_full("/data", 3 << 20, 64 << 20).expect_err("there is too little");
+        for part in ["--data-dir", "`/data`", "3 MiB", "64 MiB"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -16,11 +16,13 @@ use fluvio_streams::state::store::{FjallStores, StoreOptions};
 use fluvio_streams::system::System;
 use fluvio_streams::telemetry::Phase;
 use fluvio_streams::time::SystemClock;
-use orderflow_broker::{Broker, Durability as BrokerDurability, Options as BrokerOptions};
+use orderflow_broker::{Broker, DiskProblem, Durability as BrokerDurability, Options as BrokerOptions};
 use orderflow_views::api::ReadyCheck;
 use orderflow_views::store::{EmbeddedStore, MongoStore, ViewStore};
 use orderflow_views::{ApiOptions, ApiState, Sinks};
+use rustix::process::Signal;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +73,8 @@ impl Instance {
     /// # Errors
     /// Whatever hinders it; the text names the flag and says what to do.
     pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
+        // A file that reaches the size that this process may give it is a full disk, and no reason to die.
+        let _handler_that_stays = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).context("signals cannot be handled")?;
         // Ports and the directory first: what is wrong with them shows at once and nothing has been done yet.
         let http_listener = listen("--http-addr", config.http_addr).await?;
         let metrics_listener = listen("--metrics-addr", config.metrics_addr).await?;
@@ -108,6 +112,8 @@ impl Instance {
         let stopping = CancellationToken::new();
         let mut checks: Vec<Arc<dyn ReadyCheck>> =
             vec![Arc::new(ProcessorsRun { statuses: runtimes.iter().map(Runtime::watch_statuses).collect() }), sinks.ready_check()];
+        // First, because it explains whatever else does not work then.
+        checks.splice(0..0, broker.as_ref().map(|broker| Arc::new(DiskTakesRecords { problem: broker.watch_disk() }) as Arc<dyn ReadyCheck>));
         checks.extend(broker.as_ref().map(|broker| Arc::new(StreamsFlow { starting: broker.watch_starting_smartmodules() }) as Arc<dyn ReadyCheck>));
         let api = api(&log, systems, store, &telemetry, checks, &stopping)?;
         let http = Server::start(http_listener, api, HTTP_CONNECTIONS_MAX)?;
@@ -273,6 +279,22 @@ impl ReadyCheck for StreamsFlow {
             0 => Ok(()),
             starting => Err(format!("{starting} streams wait for their SmartModules to be compiled")),
         }
+    }
+}
+
+/// Ready while the embedded broker can write what it is sent.
+struct DiskTakesRecords {
+    problem: watch::Receiver<Option<DiskProblem>>,
+}
+
+#[async_trait]
+impl ReadyCheck for DiskTakesRecords {
+    fn name(&self) -> &str {
+        "disk"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        self.problem.borrow().as_ref().map_or(Ok(()), |problem| Err(format!("--data-dir: {problem}")))
     }
 }
 

@@ -5,6 +5,7 @@ mod cluster;
 mod commands;
 mod crash;
 mod demo;
+mod disk;
 mod http;
 mod metrics;
 mod mongodb;

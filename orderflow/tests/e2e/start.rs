@@ -5,7 +5,7 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::support::{Instance, free_ports, run};
+use crate::support::{Instance, LIMIT, free_ports, run};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -62,6 +62,17 @@ async fn a_data_directory_that_cannot_be_written() {
     std::fs::write(&file, "").expect("a file can be written");
     let output = up(&["--data-dir", &file.join("data").display().to_string()]).await;
     assert_refused(&output, "--data-dir", "cannot create");
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_nothing() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let data = directory.path().join("data").display().to_string();
+    // No file may get larger than nothing.
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", "ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_orderflow"), "up", "--data-dir", &data]).args(free_ports());
+    let output = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await.expect("it ends").expect("it runs");
+    assert_refused(&output, "--data-dir", "because");
 }
 
 #[tokio::test]

@@ -8,14 +8,15 @@ use std::time::Duration;
 use fluvio::consumer::ConsumerConfigExtBuilder;
 use fluvio::{Fluvio, FluvioClusterConfig, Offset, RecordKey, TopicProducerConfigBuilder, TopicProducerPool};
 use futures_util::StreamExt as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take. Generous: it only decides how long a failing test takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+const SAID: &str = "stderr.log";
 const POLL: Duration = Duration::from_millis(10);
 
 pub(crate) const COMMANDS: &str = "food-delivery-commands";
@@ -102,6 +103,18 @@ impl Instance {
         (status.code(), began.elapsed())
     }
 
+    /// From now on no file of the instance may grow beyond this, as on a full disk; without a limit there is room again.
+    pub(crate) fn limit_files(&self, bytes_max: Option<u64>) {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid as i32));
+        let limit = Rlimit { current: bytes_max, maximum: None };
+        prlimit(pid, Resource::Fsize, limit).expect("its limits can be set");
+    }
+
+    /// Returns what it has said on stderr so far.
+    pub(crate) fn said(&self) -> String {
+        said(self.directory.path())
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let answer = self.http.get(format!("http://{}{path}", self.address("http"))).send().await;
         match answer {
@@ -175,10 +188,20 @@ pub(crate) fn sum(metrics: &str, name: &str, labels: &[&str]) -> f64 {
     wanted.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
+fn said(directory: &Path) -> String {
+    fs::read_to_string(directory.join(SAID)).unwrap_or_default()
+}
+
+/// Copies what a child says into a file. Not the child itself, since its files may be limited.
+fn keep(mut said: ChildStderr, directory: &Path) {
+    let log = fs::File::options().create(true).append(true).open(directory.join(SAID)).expect("a log file");
+    let mut log = tokio::fs::File::from_std(log);
+    tokio::spawn(async move { tokio::io::copy(&mut said, &mut log).await });
+}
+
 async fn spawn(directory: &Path, arguments: &[String]) -> (Child, Value) {
     let addresses = directory.join("addresses.json");
     let _ = fs::remove_file(&addresses);
-    let log = fs::File::options().create(true).append(true).open(directory.join("stderr.log")).expect("a log file");
     let profile = (!arguments.iter().any(|argument| argument.starts_with("--payment-profile"))).then_some("--payment-profile=instant");
     let mut child = orderflow(&["up"])
         .args(profile)
@@ -189,17 +212,17 @@ async fn spawn(directory: &Path, arguments: &[String]) -> (Child, Value) {
         .arg(&addresses)
         .args(arguments)
         .stdout(Stdio::null())
-        .stderr(log)
+        .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
+    keep(child.stderr.take().expect("its stderr is a pipe"), directory);
     let began = Instant::now();
     loop {
         if let Ok(bytes) = fs::read(&addresses) {
             return (child, serde_json::from_slice(&bytes).expect("addresses are JSON"));
         }
         let ended = child.try_wait().expect("its state is known");
-        let said = || fs::read_to_string(directory.join("stderr.log")).unwrap_or_default();
-        assert!(ended.is_none() && began.elapsed() < LIMIT, "the instance did not start: {ended:?} {}", said());
+        assert!(ended.is_none() && began.elapsed() < LIMIT, "the instance did not start: {ended:?} {}", said(directory));
         sleep(POLL).await;
     }
 }
