@@ -19,7 +19,7 @@ pub struct GuardConfig {
     pub give_up_ms: i64,
     /// How long a key is retried that found the partner unavailable, in ms from the first time that it did. Default 600,000.
     pub unavailable_give_up_ms: i64,
-    /// Queued keys that are retried per second and task, 1 to 1,000. Default 10.
+    /// Queued keys that are retried per second and task at most, 1 to 1,000; the pause between two is a whole number of ms. Default 10.
     pub retries_per_second: u32,
     /// Wait before a key whose attempt failed is retried, in ms; doubles with each further failure. Default 1,000.
     pub backoff_ms: i64,
