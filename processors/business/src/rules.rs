@@ -58,6 +58,9 @@ pub trait Business: Debug + Send + Sync + 'static {
     /// Every name.
     const NAMES: Names;
 
+    /// Reason code of what is deferred, and in the end rejected, because what [`Business::prepare`] waits for does not come.
+    const UNPREPARED: &'static str = Self::NAMES.words.unavailable;
+
     /// Reads the command that opens an aggregate.
     ///
     /// # Errors

@@ -345,10 +345,15 @@ impl<B: Business> Front<B> {
         let names = &B::NAMES;
         let id = message.subject.as_deref().ok_or_else(|| commands::no_id(names, &message.kind))?;
         let Data { incarnation, reason, command } = message.decode()?;
+        let is_of_one = incarnation.is_some();
         let desk = Desk::open(self, cx, id)?.filter(|desk| incarnation.is_none_or(|incarnation| incarnation == desk.aggregate.incarnation));
         let Some(follower) = self.wiring.followers.iter().position(|topic| *topic == message.position.topic) else {
-            let desk = desk.ok_or_else(|| nobody(names, &message.kind, id))?;
-            return self.follow_other(message, desk);
+            return match desk {
+                Some(desk) => self.follow_other(message, desk),
+                // It is about one that has ended and is forgotten, which was told when it ended.
+                None if is_of_one => Ok(()),
+                None => Err(nobody(names, &message.kind, id).into()),
+            };
         };
         let event = match &desk {
             Some(desk) => decide::follow(names, desk.aggregate.status, &message.kind, self.followers[follower].declines(&message.kind), reason),
@@ -412,7 +417,7 @@ impl<B: Business> Front<B> {
     /// What had to be prepared did not come: the customer is told that it takes longer, and in the end that it comes to nothing.
     fn unprepared(&self, id: &str, cx: &mut Context<'_>) -> Result<(), StateError> {
         let Some(mut desk) = Desk::open(self, cx, id)? else { return Ok(()) };
-        let reason = B::NAMES.words.unavailable.to_owned();
+        let reason = B::UNPREPARED.to_owned();
         desk.resume();
         match desk.aggregate.status {
             Status::Pending => {
