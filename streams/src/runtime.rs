@@ -29,6 +29,12 @@ use crate::topology::{ProcessorSpec, Topology, TopologyError};
 pub trait CallHandler: Send + Sync + 'static {
     /// Returns the answer as JSON. Failures that are final are answers too; time limits and retries are the handler's.
     async fn call(&self, call: &Call) -> String;
+
+    /// Returns the answer to a call that was pending when this incarnation took the task over: an earlier one may have made it, and it is not known what came of it.
+    /// By default that makes no difference.
+    async fn call_again(&self, call: &Call) -> String {
+        self.call(call).await
+    }
 }
 
 /// What a runtime needs.

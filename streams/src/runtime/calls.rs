@@ -11,25 +11,27 @@ use crate::processor::{Call, CallResult};
 /// The calls of one incarnation. Dropping it abandons them: the next one makes them again.
 #[derive(Default)]
 pub(super) struct Calls {
-    waiting: VecDeque<Call>,
+    /// With them whether an earlier incarnation may have made them.
+    waiting: VecDeque<(Call, bool)>,
     running: JoinSet<CallResult>,
 }
 
 impl Calls {
-    pub(super) fn start(&mut self, runner: &Runner, calls: Vec<Call>) {
-        self.waiting.extend(calls);
+    /// Takes calls; `again`: an earlier incarnation may have made them.
+    pub(super) fn start(&mut self, runner: &Runner, calls: Vec<Call>, again: bool) {
+        self.waiting.extend(calls.into_iter().map(|call| (call, again)));
         self.fill(runner);
     }
 
     fn fill(&mut self, runner: &Runner) {
         while self.running.len() < CALLS_RUNNING_MAX {
-            let Some(call) = self.waiting.pop_front() else { return };
+            let Some((call, again)) = self.waiting.pop_front() else { return };
             let Some(handler) = runner.options.calls.get(&call.target).cloned() else {
                 tracing::error!(task = runner.id(), target = call.target, "call to an outside system that has no handler stays pending");
                 continue;
             };
             self.running.spawn(async move {
-                let response = handler.call(&call).await;
+                let response = if again { handler.call_again(&call).await } else { handler.call(&call).await };
                 CallResult { call, response }
             });
         }

@@ -183,7 +183,7 @@ struct Running<'a> {
 
 impl Running<'_> {
     async fn run(mut self, committed: Committed) -> Result<(), Problem> {
-        self.dispatch(committed);
+        self.dispatch(committed, true);
         let mut is_reported = false;
         loop {
             if !is_reported && *self.unopened.borrow() == 0 {
@@ -280,15 +280,15 @@ impl Running<'_> {
             processing,
             committing: began.elapsed().saturating_sub(processing),
         });
-        self.dispatch(committed);
+        self.dispatch(committed, false);
         if self.last_report.elapsed() > REPORT_EVERY {
             self.report();
         }
         Ok(())
     }
 
-    /// Sends effects on their way and starts calls.
-    fn dispatch(&mut self, committed: Committed) {
+    /// Sends effects on their way and starts calls; `again`: an earlier incarnation may have done so.
+    fn dispatch(&mut self, committed: Committed, again: bool) {
         for effect in committed.effects {
             let target = (effect.topic.clone(), effect.partition);
             let queue = self.targets.entry(target).or_insert_with_key(|(topic, partition)| {
@@ -298,7 +298,7 @@ impl Running<'_> {
             });
             let _ = queue.send(effect);
         }
-        self.calls.start(self.runner, committed.calls);
+        self.calls.start(self.runner, committed.calls, again);
     }
 
     fn tell(&self, report: &RunReport) {

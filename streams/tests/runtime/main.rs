@@ -119,6 +119,50 @@ async fn timers_fire_after_a_restart() {
     runtime.stop().await;
 }
 
+/// Begins to print and never gets done, until it is told that it may have been asked before.
+#[derive(Default)]
+struct JammedPrinter {
+    asked: Mutex<Vec<(String, bool)>>,
+}
+
+impl JammedPrinter {
+    fn asked(&self) -> Vec<(String, bool)> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl CallHandler for JammedPrinter {
+    async fn call(&self, call: &Call) -> String {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push((call.id.clone(), false));
+        std::future::pending().await
+    }
+
+    async fn call_again(&self, call: &Call) -> String {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push((call.id.clone(), true));
+        format!("\"receipt for {}\"", call.id)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_not_answered_is_made_again_and_said_to_be_so() {
+    let (log, stores, printer): (_, Arc<dyn Stores>, _) = (log(), Arc::new(MemoryStores::default()), Arc::new(JammedPrinter::default()));
+    let options = || Options {
+        calls: BTreeMap::from([("printer".to_owned(), printer.clone() as Arc<dyn CallHandler>)]),
+        ..options(Arc::new(log.clone()), stores.clone())
+    };
+    let runtime = Runtime::start(&business::topology(), options()).await.expect("it starts");
+    deposit(&log, "a-1", 1);
+    eventually("the printer is asked", || !printer.asked().is_empty()).await;
+    runtime.stop().await;
+    let runtime = Runtime::start(&business::topology(), options()).await.expect("it starts");
+    eventually("the receipt is printed", || events(&log, "till-events", "Printed").len() == 1).await;
+    runtime.stop().await;
+    let asked = printer.asked();
+    let id = asked[0].0.clone();
+    assert_eq!(asked, [(id.clone(), false), (id, true)]);
+}
+
 /// A log whose appends land and then fail, land twice, or fail without landing: the doubt is settled, and the world is right.
 #[tokio::test(flavor = "multi_thread")]
 async fn doubtful_appends_are_settled() {
