@@ -29,9 +29,9 @@ use crate::topics;
 /// What the provider has done, by idempotency key: amounts. A key that is asked for twice is one deed.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Books {
-    /// What was done: `<id>/<attempt>/accept@<incarnation>`.
+    /// What was done: `<system>/<id>/<attempt>/accept@<incarnation>`.
     pub accepted: BTreeMap<String, i64>,
-    /// What was undone: `<id>/<attempt>/undo@<incarnation>`.
+    /// What was undone: `<system>/<id>/<attempt>/undo@<incarnation>`.
     pub undone: BTreeMap<String, i64>,
 }
 
@@ -275,6 +275,7 @@ impl<B: Business> World<B> {
         let mut attempts: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
         for attempt in books.accepted.keys() {
             let (name, incarnation) = attempt.rsplit_once('@').unwrap_or((attempt, ""));
+            let name = name.split_once('/').map_or(name, |(_, name)| name);
             attempts.entry((name.rsplitn(3, '/').nth(2).unwrap_or_default(), incarnation)).or_default().push(attempt);
         }
         // What is finished and forgotten keeps what it rests on.

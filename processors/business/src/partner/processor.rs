@@ -89,7 +89,7 @@ impl Partner {
 
     fn answer(&self, result: &CallResult, cx: &mut Context<'_>) -> Result<(), Failure> {
         let request: ProviderRequest = serde_json::from_str(&result.call.request).map_err(|error| Unreadable(format!("call `{}`: {error}", result.call.id)))?;
-        let name = ProviderRequest::key(request.operation, &request.id, request.attempt);
+        let name = self.key(request.operation, &request.id, request.attempt);
         let incarnation = result.call.id.strip_prefix(&name).and_then(|rest| rest.strip_prefix('@')).unwrap_or_default();
         let Some(mut attempt) = cx.get::<Attempt>(&self.store, &attempt_id(&request.id, request.attempt, incarnation))? else { return Ok(()) };
         // What the provider says in no words that we know is a failure: who asked must not wait for ever.
@@ -153,8 +153,13 @@ impl Partner {
         Ok((Attempt { id, attempt, incarnation, customer_id, amount, phase, void: false, undo_failures: 0, detail: None, details }, true))
     }
 
+    /// Returns what an operation is called among those of all systems: they may share a provider.
+    fn key(&self, operation: Operation, id: &str, attempt: u32) -> String {
+        format!("{}/{}", self.names.system, ProviderRequest::key(operation, id, attempt))
+    }
+
     fn call(&self, attempt: &Attempt, operation: Operation, cx: &mut Context<'_>) {
-        let name = ProviderRequest::key(operation, &attempt.id, attempt.attempt);
+        let name = self.key(operation, &attempt.id, attempt.attempt);
         let request = ProviderRequest {
             operation,
             id: attempt.id.clone(),

@@ -27,7 +27,8 @@ pub struct ProviderRequest {
     pub amount: i64,
     /// Whose.
     pub customer_id: String,
-    /// `<id>/<attempt>/accept@<incarnation>` or `.../undo@...`: never the same for two aggregates, also if they have the same id one after the other.
+    /// `<system>/<id>/<attempt>/accept@<incarnation>` or `.../undo@...`: never the same for two aggregates, also if they have the same id in two systems that share a provider, or one after
+    /// the other.
     pub idempotency_key: String,
     /// 1 at first; an undoing that failed is asked for again under the same key with the next number.
     pub try_number: u32,
@@ -37,7 +38,7 @@ pub struct ProviderRequest {
 }
 
 impl ProviderRequest {
-    /// Returns what an operation on an attempt is called among those of the aggregate; with the incarnation, the idempotency key.
+    /// Returns what an operation on an attempt is called within its system; with the system and the incarnation, the idempotency key.
     pub fn key(operation: Operation, id: &str, attempt: u32) -> String {
         let operation = match operation {
             Operation::Accept => "accept",

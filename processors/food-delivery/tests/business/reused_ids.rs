@@ -47,8 +47,8 @@ fn an_order_with_the_id_of_a_forgotten_one_is_charged_once() {
             world.driver.advance(200);
             world.assert_status("o-1", "Placed");
             let books = world.books();
-            assert_eq!(books.accepted.keys().collect::<Vec<_>>(), ["o-1/1/accept@0-0", "o-1/1/accept@0-2"], "each is charged once");
-            assert_eq!(books.undone.keys().collect::<Vec<_>>(), ["o-1/1/undo@0-0"], "the first is paid back");
+            assert_eq!(books.accepted.keys().collect::<Vec<_>>(), ["food-delivery/o-1/1/accept@0-0", "food-delivery/o-1/1/accept@0-2"], "each is charged once");
+            assert_eq!(books.undone.keys().collect::<Vec<_>>(), ["food-delivery/o-1/1/undo@0-0"], "the first is paid back");
             // Outsiders still know the attempt by order id and number.
             let requests = world.driver.distinct_events(PAYMENT_REQUESTS);
             assert!(requests.iter().all(|request| request.data["correlationId"] == "o-1/1"), "{requests:?}");
@@ -81,7 +81,7 @@ fn an_answer_to_a_forgotten_order_does_not_settle_the_one_that_has_its_id_now() 
                 assert_eq!(world.status("o-1"), is_kept.then_some("Placed"));
                 let books = world.books();
                 assert_eq!(books.accepted.len(), captured);
-                assert_eq!(books.undone.keys().collect::<Vec<_>>(), ["o-1/1/undo@0-0"]);
+                assert_eq!(books.undone.keys().collect::<Vec<_>>(), ["food-delivery/o-1/1/undo@0-0"]);
             },
         );
     }
@@ -96,7 +96,7 @@ fn an_approval_of_a_forgotten_order_is_refunded_once() {
                 place_cancel_and_forget(world, customer, 15);
                 assert_eq!(world.driver.total("orders", "captured_won"), 0, "the provider has not answered");
                 world.driver.advance(100_000);
-                assert_eq!(world.books().undone.keys().collect::<Vec<_>>(), ["o-1/1/undo@0-0"]);
+                assert_eq!(world.books().undone.keys().collect::<Vec<_>>(), ["food-delivery/o-1/1/undo@0-0"]);
                 assert_eq!((refunds_asked(world), world.driver.total("orders", "stray_refunds_open")), (1, 0));
                 let totals = ["captured_won", "refunded_won", "live_won", "open_won"].map(|name| world.driver.total("orders", name));
                 assert_eq!(totals, [PRICE_WON, PRICE_WON, 0, 0]);

@@ -238,7 +238,7 @@ fn assert_unavailable_at_once(world: &mut World, order: &str) {
 
 fn assert_refunded_once(world: &World, order: &str) {
     let books = world.books();
-    assert_eq!(books.undone.keys().collect::<Vec<_>>(), [&format!("{order}/1/undo@0-0")]);
+    assert_eq!(books.undone.keys().collect::<Vec<_>>(), [&format!("food-delivery/{order}/1/undo@0-0")]);
     assert_eq!(books.accepted.values().sum::<i64>(), books.undone.values().sum::<i64>());
     let refunds = world.asked(order).into_iter().filter(|kind| kind == "RefundRequested").count();
     assert_eq!(refunds, 1, "asked for once");
