@@ -1,0 +1,81 @@
+//! What customers were told, one document a notification.
+//!
+//! | field | what |
+//! |---|---|
+//! | `notificationId` | CloudEvents id of the notification |
+//! | the business's id field, `customerId`, `status`, `about` | of what, to whom, where it stands, type of the event that the customer is told of |
+//! | `message`, `notifiedAt` | a sentence; RFC 3339 UTC |
+//! | `delivery` | `Pending`, `Delivered` or `Undeliverable`; left out if there was no webhook |
+//! | `attempts`, `deliveryReason` | once it is delivered or given up: how often it was tried; why it was given up |
+
+use business::topics;
+use fluvio_streams::envelope::{Message, Unreadable};
+use fluvio_streams::projection::Projection;
+use fluvio_streams::time::format_rfc3339;
+use fluvio_streams::topology::{Routing, names};
+use serde_json::{Map, Value};
+
+use crate::NAME;
+use crate::processor::{DELIVERED, NOTIFIED, UNDELIVERABLE};
+
+/// Projection of the events of notifications.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    system: &'static str,
+    indexes: &'static [&'static str],
+}
+
+impl View {
+    /// Returns the projection for a system; lists can be filtered by these fields.
+    pub fn new(system: &'static str, indexes: &'static [&'static str]) -> Self {
+        Self { system, indexes }
+    }
+}
+
+impl Projection for View {
+    fn collection(&self) -> &'static str {
+        NAME
+    }
+
+    fn topic(&self) -> String {
+        topics::events(self.system, NAME)
+    }
+
+    fn routing(&self) -> Routing {
+        Routing::Types(names(&[NOTIFIED, DELIVERED, UNDELIVERABLE]))
+    }
+
+    fn indexes(&self) -> &'static [&'static str] {
+        self.indexes
+    }
+
+    fn document_id(&self, event: &Message) -> Result<Option<String>, Unreadable> {
+        if event.kind == NOTIFIED {
+            // The event's id is the same when it is sent again after a crash.
+            return Ok(Some(event.id.clone()));
+        }
+        let data: Map<String, Value> = event.decode()?;
+        let id = data.get("notificationId").and_then(Value::as_str);
+        id.map(|id| Some(id.to_owned())).ok_or_else(|| Unreadable(format!("{}: field `notificationId` is missing", event.kind)))
+    }
+
+    fn fold(&self, current: Option<Value>, event: &Message) -> Result<Value, Unreadable> {
+        let mut data: Map<String, Value> = event.decode()?;
+        let mut document = match current {
+            Some(Value::Object(document)) => document,
+            _ => Map::new(),
+        };
+        if event.kind == NOTIFIED {
+            data.insert("notificationId".to_owned(), Value::from(event.id.clone()));
+            data.insert("notifiedAt".to_owned(), Value::from(format_rfc3339(event.time_ms)));
+            // One that is sent again after a crash takes nothing back of what came after it.
+            data.extend(document);
+            return Ok(Value::Object(data));
+        }
+        let reason = data.remove("reason").map(|reason| ("deliveryReason".to_owned(), reason));
+        let delivery = if event.kind == DELIVERED { "Delivered" } else { "Undeliverable" };
+        document.extend(data.into_iter().chain(reason));
+        document.insert("delivery".to_owned(), Value::from(delivery));
+        Ok(Value::Object(document))
+    }
+}
