@@ -58,11 +58,12 @@ impl Broker {
         let released = CancellationToken::new();
         let observer = Arc::clone(&options.observer);
         let limits = Arc::new(options.limits.clone());
+        let pure = options.pure_smartmodules.clone();
         let (opening, guard) = (Arc::clone(&limits), released.clone().drop_guard());
         let opened = spawn_blocking(move || open(&options, opening, guard)).await;
         let Opened { catalogue, offsets, disk } = opened.unwrap_or(Err(Error::Stopping))?;
 
-        let smartmodules = Arc::new(SmartModules::new(Arc::clone(&catalogue), Arc::clone(&limits), Arc::clone(&observer)));
+        let smartmodules = Arc::new(SmartModules::new(Arc::clone(&catalogue), Arc::clone(&limits), Arc::clone(&observer), pure));
         let starting_smartmodules = smartmodules.watch_starting();
         let control = Arc::new(Control { catalogue: Arc::clone(&catalogue), limits: Arc::clone(&limits), spu_endpoint });
         let data = Data {

@@ -20,14 +20,16 @@ use tokio::sync::watch;
 
 use crate::{catalogue::Partition, log};
 
+const MIB: u64 = 1024 * 1024;
+
 /// Why records are refused at the moment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiskProblem {
     /// There is too little room left.
     #[error(
-        "disk of data directory `{}` is almost full: {free_bytes} bytes are left, records are taken again from {needed_bytes} bytes on",
-        dir.display()
+        "disk of data directory `{}` is almost full: {} MiB are left, records are taken again from {} MiB on",
+        dir.display(), free_bytes / MIB, needed_bytes / MIB
     )]
     AlmostFull {
         /// The directory.

@@ -165,6 +165,7 @@ async fn start_broker(config: &Config, data: &DataDir, telemetry: &Telemetry) ->
             Durability::Os => BrokerDurability::Os,
         },
         observer: telemetry.broker.clone(),
+        pure_smartmodules: topics::SMARTMODULES.map(|(name, _)| name.to_owned()).to_vec(),
         ..BrokerOptions::default()
     };
     Broker::start(options).await.map_err(|error| {

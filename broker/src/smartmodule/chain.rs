@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use flate2::read::GzDecoder;
-use fluvio_protocol::{ByteBuf, Version, link::ErrorCode};
+use fluvio_protocol::{ByteBuf, Encoder, Version, link::ErrorCode};
 use fluvio_sc_schema::smartmodule::SmartModulePackageKey;
 use fluvio_smartengine::{EngineError, SmartEngine, SmartModuleChainBuilder, SmartModuleChainInstance, SmartModuleConfig, SmartModuleInitialData};
 use fluvio_smartmodule::dataplane::smartmodule::SmartModuleExtraParams;
@@ -12,9 +12,21 @@ use fluvio_spu_schema::server::smartmodule::{SmartModuleContextData, SmartModule
 use super::exports;
 use crate::{Limits, catalogue::Catalogue};
 
+/// First version in which parameters travel whole.
+const LOOKBACK_VERSION: Version = 20;
+
+/// A module's code and parameters: all on which the answers of a pure module depend, beside the records.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Question {
+    code: ByteBuf,
+    /// The parameters as they travel, for they cannot be compared otherwise.
+    params: Vec<u8>,
+}
+
 /// One module of a chain, not yet unpacked.
 pub(super) struct Source {
     name: String,
+    is_stored: bool,
     gzipped: ByteBuf,
     initial_data: SmartModuleInitialData,
     params: SmartModuleExtraParams,
@@ -29,6 +41,7 @@ impl Source {
             }
             _ => SmartModuleInitialData::default(),
         };
+        let is_stored = matches!(invocation.wasm, SmartModuleInvocationWasm::Predefined(_));
         let (name, gzipped) = match invocation.wasm {
             SmartModuleInvocationWasm::AdHoc(gzipped) => (invocation.name.unwrap_or_else(|| "ad-hoc".to_owned()), ByteBuf::from(gzipped)),
             SmartModuleInvocationWasm::Predefined(name) => {
@@ -39,7 +52,19 @@ impl Source {
                 }
             }
         };
-        Ok(Self { name, gzipped, initial_data, params: invocation.params })
+        Ok(Self { name, is_stored, gzipped, initial_data, params: invocation.params })
+    }
+
+    /// What the module is asked, if it is one of `pure` and is asked nothing that belongs to one stream.
+    pub(super) fn question(&self, pure: &[String]) -> Option<Question> {
+        let belongs_to_stream = self.params.lookback().is_some() || !matches!(self.initial_data, SmartModuleInitialData::None);
+        if belongs_to_stream || !self.is_stored || !pure.contains(&self.name) {
+            return None;
+        }
+        let mut params = Vec::new();
+        // What cannot be compared is not shared.
+        self.params.encode(&mut params, LOOKBACK_VERSION).ok()?;
+        Some(Question { code: self.gzipped.clone(), params })
     }
 
     fn unpack(&self, bytes_max: usize) -> Result<Vec<u8>, ErrorCode> {

@@ -9,6 +9,8 @@
 //!
 //! What it cannot do: stop an endless loop inside the engine, or share compiled code between chains, because
 //! the engine offers neither; nor survive a module that makes the engine's decoder allocate without bound.
+//! What costs too much that way for a system with many streams is spared by `pool.rs`: streams with the same
+//! question to a module that is declared pure share one chain.
 //!
 //! Start reading at [`Chain`].
 
@@ -16,6 +18,7 @@ mod chain;
 mod exports;
 mod lookback;
 mod output;
+mod pool;
 
 use std::{
     sync::{Arc, mpsc},
@@ -34,6 +37,7 @@ use tokio::{
 
 pub(crate) use chain::check;
 use chain::{Loaded, Source};
+use pool::Pool;
 
 use crate::{Event, Limits, Observer, batch::EncodedBatch, catalogue::Catalogue, limits::SMARTMODULE_STACK_BYTES, log::PartitionLog};
 
@@ -49,6 +53,8 @@ pub(crate) struct SmartModules {
     running: Semaphore,
     /// Chains that are being compiled.
     starting: watch::Sender<usize>,
+    /// Chains that several streams share.
+    pool: Pool,
 }
 
 /// Records that a chain has let through, as batches ready to be sent.
@@ -63,10 +69,16 @@ pub(crate) struct Transformed {
     pub(crate) error: Option<ErrorCode>,
 }
 
-/// A chain of SmartModules with its state. Dropping it ends its thread.
+/// A stream's chain of SmartModules with its state.
 pub(crate) struct Chain {
     shared: Arc<SmartModules>,
+    worker: Arc<Worker>,
+}
+
+/// The thread on which a chain lives. Dropping it ends the thread.
+struct Worker {
     jobs: mpsc::Sender<Job>,
+    thread: thread::JoinHandle<()>,
 }
 
 /// Counts a chain among those being compiled until it is dropped.
@@ -81,10 +93,11 @@ impl Drop for Starting<'_> {
 type Job = Box<dyn FnOnce(&mut Loaded) + Send>;
 
 impl SmartModules {
-    pub(crate) fn new(catalogue: Arc<Catalogue>, limits: Arc<Limits>, observer: Arc<dyn Observer>) -> Self {
+    /// `pure` names the modules whose chains may be shared.
+    pub(crate) fn new(catalogue: Arc<Catalogue>, limits: Arc<Limits>, observer: Arc<dyn Observer>, pure: Vec<String>) -> Self {
         let chains = Arc::new(Semaphore::new(limits.smartmodule_chains_max));
         let running = Semaphore::new(limits.smartmodule_running_max);
-        Self { engine: SmartEngine::new(), catalogue, limits, observer, chains, running, starting: watch::Sender::new(0) }
+        Self { engine: SmartEngine::new(), catalogue, limits, observer, chains, running, starting: watch::Sender::new(0), pool: Pool::new(pure) }
     }
 
     /// Tells how many chains are being compiled.
@@ -111,6 +124,14 @@ impl SmartModules {
             return Err(ErrorCode::SmartModuleChainInitError(message));
         }
         let sources: Vec<Source> = invocations.into_iter().map(|invocation| Source::resolve(invocation, &self.catalogue)).collect::<Result<_, _>>()?;
+        let worker = match self.pool.place_of(&sources, version) {
+            Some(place) => place.take_or_start(|| self.start_worker(sources, version)).await?,
+            None => Arc::new(self.start_worker(sources, version).await?),
+        };
+        Ok(Chain { shared: Arc::clone(self), worker })
+    }
+
+    async fn start_worker(self: &Arc<Self>, sources: Vec<Source>, version: Version) -> Result<Worker, ErrorCode> {
         let permit = Arc::clone(&self.chains).try_acquire_owned().map_err(|_| {
             let max = self.limits.smartmodule_chains_max;
             ErrorCode::SmartModuleChainInitError(format!("this broker runs at most {max} chains at a time"))
@@ -120,13 +141,13 @@ impl SmartModules {
         let (jobs, queue) = mpsc::channel();
         let (built, ready) = oneshot::channel();
         let shared = Arc::clone(self);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("smartmodule".to_owned())
             .stack_size(SMARTMODULE_STACK_BYTES)
             .spawn(move || run(&shared, sources, version, built, &queue, permit))
             .map_err(|error| ErrorCode::SmartModuleChainInitError(format!("no thread for it: {error}")))?;
         self.bounded(ready).await??;
-        Ok(Chain { shared: Arc::clone(self), jobs })
+        Ok(Worker { jobs, thread })
     }
 
     async fn bounded<T>(&self, result: oneshot::Receiver<T>) -> Result<T, ErrorCode> {
@@ -213,7 +234,7 @@ impl Chain {
             // A stream that has ended does not wait for its result.
             let _ = done.send(work(loaded));
         });
-        self.jobs.send(job).map_err(|_| ErrorCode::Other("SmartModule has failed before".to_owned()))?;
+        self.worker.jobs.send(job).map_err(|_| ErrorCode::Other("SmartModule has failed before".to_owned()))?;
         self.shared.bounded(result).await
     }
 }

@@ -358,3 +358,39 @@ async fn producers_filter_before_anything_is_stored() {
     assert_eq!(offsets(&records), [0, 1, 2, 3, 4]);
     broker.stop().await;
 }
+
+/// Goal: streams that ask a pure module the same share its instance, and nobody can tell; others do not. The bound on chains counts instances.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_ask_a_pure_module_the_same_share_it() {
+    let limits = Limits { smartmodule_chains_max: 2, ..Limits::default() };
+    let broker = Broker::start(Options { limits, pure_smartmodules: vec!["thin-map".to_owned()], ..Options::default() }).await.unwrap();
+    let fluvio = connect(&broker).await;
+    create_topic(&fluvio, "events", 1).await;
+    for (name, wasm) in [("thin-map", THIN_MAP), ("halve", HALVE)] {
+        upload(&fluvio, name, wasm).await;
+    }
+    produce_events(&fluvio, "events", 30).await;
+    let asking = |invocation: SmartModuleInvocation| from("events", Offset::beginning()).smartmodule(vec![invocation]).build().unwrap();
+    // Two questions, three streams each, all open at a time: six streams, of which a broker that shares nothing would refuse four.
+    let mut streams = Vec::new();
+    for kind in ["A", "B"].repeat(3) {
+        streams.push((kind, within(fluvio.consumer_with_config(asking(named("thin-map", &[("types", kind)])))).await.unwrap()));
+    }
+    for (kind, stream) in &mut streams {
+        for offset in 0..30 {
+            let record = within(stream.next()).await.unwrap().unwrap();
+            assert_eq!(record.offset(), offset);
+            let is_whole = record.value() == event(kind, offset).as_bytes();
+            assert_eq!(is_whole, (offset % 3 == 0) == (*kind == "A"), "record {offset} of types={kind}");
+        }
+    }
+    let third = || from("events", Offset::beginning()).smartmodule(vec![named("halve", &[])]).clone();
+    let (records, error) = try_read(&fluvio, &mut third()).await;
+    assert!(records.is_empty() && error.is_some(), "a third question needs a third instance");
+    // One stream of many goes: the others do not notice.
+    drop(streams.remove(0));
+    produce_events(&fluvio, "events", 5).await;
+    for (_, stream) in &mut streams {
+        assert_eq!(within(stream.next()).await.unwrap().unwrap().offset(), 30);
+    }
+}
