@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod disk;
 mod http;
+mod load;
 mod metrics;
 mod mongodb;
 mod path;

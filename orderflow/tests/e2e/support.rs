@@ -137,6 +137,11 @@ impl Instance {
         self.http.request(request, format!("http://{}{path}", self.address("http"))).send().await.expect("there is an answer")
     }
 
+    pub(crate) async fn request_json(&self, method: reqwest::Method, path: &str, body: &Value) -> reqwest::Response {
+        let request = self.http.request(method, format!("http://{}{path}", self.address("http")));
+        request.header("content-type", "application/json").body(body.to_string()).send().await.expect("there is an answer")
+    }
+
     pub(crate) async fn metrics(&self) -> String {
         let answer = self.http.get(format!("http://{}/metrics", self.address("metrics"))).send().await.expect("there is an answer");
         answer.text().await.expect("metrics are text")
