@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use manifest::Manifest;
 
 /// The packages that are SmartModules, named as Fluvio's users name them.
-const MODULES: [&str; 2] = ["event-filter", "thin-map"];
+const MODULES: [&str; 3] = ["event-filter", "redact-map", "thin-map"];
 
 /// Builds the SmartModules in `directory`, and writes them and what they were built from to its `artifacts`.
 pub(crate) fn update(directory: &Path) -> anyhow::Result<()> {

@@ -26,6 +26,7 @@ struct CaseRecord {
     value: Option<String>,
     hex: Option<String>,
     out: String,
+    rest: Option<String>,
 }
 
 impl CaseRecord {
@@ -84,6 +85,7 @@ fn process(chain: &mut SmartModuleChainInstance, records: Vec<Record>) -> Vec<(O
 fn expected(key: &str, record: &CaseRecord) -> Option<(Option<Vec<u8>>, Vec<u8>)> {
     match record.out.as_str() {
         "pass" => Some((Some(key.as_bytes().to_vec()), record.bytes())),
+        "rest" => Some((Some(key.as_bytes().to_vec()), record.rest.clone().expect("it says what is left").into_bytes())),
         "stub" => Some((None, STUB.to_vec())),
         "drop" => None,
         other => panic!("no outcome is called {other:?}"),
@@ -114,8 +116,25 @@ fn thin_map_does_what_its_cases_say() {
 }
 
 #[test]
+fn redact_map_does_what_its_cases_say() {
+    every_case_of("redact-map");
+}
+
+#[test]
 fn event_filter_does_what_its_cases_say() {
     every_case_of("event-filter");
+}
+
+/// Offsets stay dense: as many records come out as went in, at their places.
+#[test]
+fn redact_map_maps_one_to_one() {
+    let params = BTreeMap::from([("types".to_owned(), "Wanted".to_owned()), ("redact".to_owned(), "address".to_owned())]);
+    let mut chain = chain("redact-map", &params).expect("the parameters are right");
+    let values = [r#"{"type":"Wanted","address":"Seoul"}"#, r#"{"type":"Wanted"}"#, r#"{"type":"Other","address":"Seoul"}"#, r#"{"address":"Seoul"#, ""];
+    let out = process(&mut chain, values.iter().map(|value| keyed("k", (*value).into())).collect());
+    let whole = (Some(b"k".to_vec()), br#"{"type":"Wanted"}"#.to_vec());
+    let stub = (None, STUB.to_vec());
+    assert_eq!(out, [whole.clone(), whole, stub.clone(), stub.clone(), stub]);
 }
 
 #[test]
@@ -137,9 +156,10 @@ fn thin_map_maps_batch_after_batch_one_to_one() {
 /// A stream may last for months, so a module must not keep what it has returned, as Fluvio's own macros make it do.
 #[test]
 fn a_long_stream_takes_no_more_memory_than_a_short_one() {
-    let params = BTreeMap::from([("types".to_owned(), "Wanted".to_owned())]);
-    let value = format!(r#"{{"type":"Wanted","data":"{}"}}"#, "x".repeat(1 << 10));
-    for module in ["thin-map", "event-filter"] {
+    let value = format!(r#"{{"type":"Wanted","data":"{}","address":"Seoul"}}"#, "x".repeat(1 << 10));
+    for module in ["thin-map", "redact-map", "event-filter"] {
+        let redact = (module == "redact-map").then(|| ("redact".to_owned(), "address".to_owned()));
+        let params = [("types".to_owned(), "Wanted".to_owned())].into_iter().chain(redact).collect();
         let mut chain = chain(module, &params).expect("the parameters are right");
         for batch in 0..4 * (MEMORY_BYTES_MAX >> 10) / 100 {
             let records = (0..100).map(|_| keyed("k", value.clone().into_bytes())).collect();

@@ -8,7 +8,7 @@
 //! It is not for subscriptions between processors: behind a filter Fluvio's offsets are wrong; see `thin-map`.
 //! What passes is decided in the crate `routing`; this one only ties it to Fluvio, through `guest`.
 
-use guest::{Others, Params, SmartModule};
+use guest::{Others, Params, SmartModule, Verdict};
 use routing::{Filter, ParamError};
 
 struct EventFilter(Filter);
@@ -22,8 +22,8 @@ impl SmartModule for EventFilter {
         Filter::from_params(params.get("types"), params.get("except"), params.get("subject")).map(Self)
     }
 
-    fn passes(&self, value: &[u8]) -> bool {
-        self.0.passes(value)
+    fn verdict(&self, value: &[u8]) -> Verdict {
+        Verdict::whole_if(self.0.passes(value))
     }
 }
 

@@ -25,7 +25,7 @@ pub use crate::{
 
 use std::fmt::Display;
 
-/// A SmartModule that lets records through as they are, or not.
+/// A SmartModule that lets records through as they are, or with another value, or not.
 pub trait SmartModule: Sized {
     /// The name that its error messages begin with.
     const NAME: &'static str;
@@ -40,8 +40,26 @@ pub trait SmartModule: Sized {
     /// The parameters are refused, and the stream with them.
     fn from_params(params: &Params<'_>) -> Result<Self, Self::Error>;
 
-    /// Says whether it lets a record with this value through.
-    fn passes(&self, value: &[u8]) -> bool;
+    /// Says what becomes of a record with this value.
+    fn verdict(&self, value: &[u8]) -> Verdict;
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passes as it is.
+    Whole,
+    /// It passes with its key, place and time, and this value.
+    Rewritten(Vec<u8>),
+    /// It does not pass: see [`Others`].
+    Other,
+}
+
+impl Verdict {
+    /// The verdict of a module that rewrites nothing.
+    pub fn whole_if(passes: bool) -> Self {
+        if passes { Self::Whole } else { Self::Other }
+    }
 }
 
 /// What becomes of the records that a SmartModule does not let through.

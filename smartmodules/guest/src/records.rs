@@ -9,6 +9,8 @@ pub(crate) struct Record<'a> {
     whole: &'a [u8],
     /// Attributes, and its time and offset relative to the batch.
     preamble: &'a [u8],
+    /// Whether there is a key, and the key.
+    key: &'a [u8],
     /// What it says.
     pub(crate) value: &'a [u8],
     headers: &'a [u8],
@@ -26,15 +28,17 @@ impl<'a> Record<'a> {
         let _time = reader.varint()?;
         let _offset = reader.varint()?;
         let preamble = body.get(..body.len() - reader.rest().len())?;
+        let keyed = reader.rest();
         match reader.byte()? {
             0 => {}
             1 => drop(reader.counted()?),
             _ => return None,
         }
+        let key = keyed.get(..keyed.len() - reader.rest().len())?;
         let value = reader.counted()?;
         let headers = reader.rest();
         reader.varint()?;
-        reader.rest().is_empty().then_some(Self { whole, preamble, value, headers })
+        reader.rest().is_empty().then_some(Self { whole, preamble, key, value, headers })
     }
 }
 
@@ -47,6 +51,13 @@ pub(crate) fn batch(input: &[u8]) -> Option<(u32, Reader<'_>)> {
     let mut batch = Reader::new(input.bytes(size)?);
     let count = u32::try_from(i32::from_be_bytes(batch.array()?)).ok()?;
     Some((count, batch))
+}
+
+/// What becomes of the key of a record that gets another value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Key {
+    Kept,
+    Dropped,
 }
 
 /// The records that a transformation returns.
@@ -69,11 +80,15 @@ impl Output {
         self.count += 1;
     }
 
-    /// Adds a record that has no key and another value.
-    pub(crate) fn push_with_value(&mut self, record: &Record<'_>, value: &[u8]) {
+    /// Adds a record that has another value.
+    pub(crate) fn push_with_value(&mut self, record: &Record<'_>, key: Key, value: &[u8]) {
+        let key = match key {
+            Key::Kept => record.key,
+            Key::Dropped => &[0],
+        };
         let value_size = varint(value.len());
-        let size = record.preamble.len() + 1 + value_size.as_slice().len() + value.len() + record.headers.len();
-        for part in [varint(size).as_slice(), record.preamble, &[0], value_size.as_slice(), value, record.headers] {
+        let size = record.preamble.len() + key.len() + value_size.as_slice().len() + value.len() + record.headers.len();
+        for part in [varint(size).as_slice(), record.preamble, key, value_size.as_slice(), value, record.headers] {
             self.bytes.extend_from_slice(part);
         }
         self.count += 1;

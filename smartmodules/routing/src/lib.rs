@@ -1,4 +1,4 @@
-//! Which records a subscriber handles: the logic of the SmartModules, without Fluvio, so that it is tested natively.
+//! Which records a subscriber handles, and what it may see of them: the logic of the SmartModules, without Fluvio, so that it is tested natively.
 //!
 //! A record is a JSON object: a command `{"type":"PlaceOrder", ...}` or a CloudEvent
 //! `{"specversion":"1.0","type":"OrderPlaced",...}`. Its type is the top-level string member `type`.
@@ -7,8 +7,8 @@
 //! A record whose type cannot be read (not JSON, cut short, nested too deeply, `type` missing, twice or no string) has
 //! no type, which is an answer like any other and never an error.
 //!
-//! Start reading at [`Selection`] (what `thin-map` asks) and [`Filter`] (what `event-filter` asks); [`scan`] reads
-//! the record.
+//! Start reading at [`Selection`] (what `thin-map` asks), [`Redaction`] (what `redact-map` does) and [`Filter`] (what
+//! `event-filter` asks); [`scan`] reads the record.
 
 #![forbid(unsafe_code)]
 
@@ -16,10 +16,12 @@ pub mod limits;
 pub mod params;
 pub mod scan;
 
+mod redact;
 mod select;
 
 pub use crate::{
     params::ParamError,
+    redact::{Redacted, Redaction},
     select::{Filter, Selection},
 };
 

@@ -12,6 +12,9 @@ pub enum ParamError {
     /// None of the parameters was given, and without one the module would do nothing.
     #[error("missing parameter: give {0}, for example `types=OrderPlaced,OrderRejected`")]
     Missing(&'static str),
+    /// A redaction that does not say what to take out.
+    #[error("missing parameter: give `redact`, for example `redact=address,name`")]
+    NothingToRedact,
     /// Parameters that contradict each other.
     #[error("parameters `types` and `except` exclude each other: give one of them")]
     Both,
@@ -26,7 +29,7 @@ pub enum ParamError {
     TooLong(&'static str),
 }
 
-/// The type names that a parameter lists.
+/// The names that a parameter lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names(Vec<String>);
 

@@ -22,8 +22,7 @@ pub struct Members<'a> {
 /// Reads a record. Returns `None` for anything but one well-formed JSON object, and for an object that has one of the
 /// [`Members`] twice: its readers could disagree about which one counts.
 pub fn members(value: &[u8]) -> Option<Members<'_>> {
-    let text = std::str::from_utf8(value).ok()?;
-    let mut scanner = Scanner { text, bytes: value, at: 0 };
+    let mut scanner = Scanner::new(value)?;
     let members = scanner.record()?;
     (scanner.at == value.len()).then_some(members)
 }
@@ -82,13 +81,44 @@ fn utf16_unit(chars: &mut Chars<'_>) -> Option<u32> {
 }
 
 /// A cursor over the text. Every method returns `None` at the first byte that JSON does not allow there.
-struct Scanner<'a> {
+pub(crate) struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
+    /// Returns a cursor at the beginning of `value`, which must be UTF-8.
+    pub(crate) fn new(value: &'a [u8]) -> Option<Self> {
+        Some(Self { text: std::str::from_utf8(value).ok()?, bytes: value, at: 0 })
+    }
+
+    /// How many bytes are behind the cursor.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Goes on to the next string of a well-formed text, from outside of one, and past it. Returns it and where it began.
+    pub(crate) fn next_string(&mut self) -> Option<(usize, JsonStr<'a>)> {
+        self.at += self.bytes.get(self.at..)?.iter().position(|&byte| byte == b'"')?;
+        Some((self.at, self.string()?))
+    }
+
+    /// Goes past a colon and the blanks around it, if there is one: what stands before it is a member's name.
+    pub(crate) fn colon(&mut self) -> bool {
+        self.blank();
+        let found = self.eat(b':');
+        self.blank();
+        found
+    }
+
+    /// Goes past a comma and the blanks around it, if there is one.
+    pub(crate) fn comma(&mut self) {
+        self.blank();
+        self.eat(b',');
+        self.blank();
+    }
+
     fn record(&mut self) -> Option<Members<'a>> {
         let mut members = Members::default();
         let mut seen = [false; 3];
@@ -128,7 +158,7 @@ impl<'a> Scanner<'a> {
 
     /// Skips a value below the record's own object. A loop and one bit per open container instead of recursion, so
     /// that no text can exhaust the small stack of a WASM instance.
-    fn value(&mut self) -> Option<()> {
+    pub(crate) fn value(&mut self) -> Option<()> {
         let mut open = Containers::default();
         loop {
             match self.peek()? {

@@ -29,8 +29,13 @@ impl Selection {
     /// Says whether the record passes whole. One without a readable type passes under `except` only: the owner of a
     /// topic subscribes that way, so that exactly one subscriber sees (and dead-letters) what nobody can read.
     pub fn passes(&self, value: &[u8]) -> bool {
-        let listed = scan::members(value).and_then(|members| members.kind).is_some_and(|kind| self.names.contains(kind));
-        listed == self.listed_pass
+        self.passes_readable(value).unwrap_or(!self.listed_pass)
+    }
+
+    /// Says whether the record passes, or nothing if it cannot be read.
+    pub(crate) fn passes_readable(&self, value: &[u8]) -> Option<bool> {
+        let listed = scan::members(value)?.kind.is_some_and(|kind| self.names.contains(kind));
+        Some(listed == self.listed_pass)
     }
 }
 

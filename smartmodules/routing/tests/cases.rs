@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use routing::{Filter, Selection};
+use routing::{Filter, Redacted, Redaction, Selection};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -20,6 +20,7 @@ struct Record {
     value: Option<String>,
     hex: Option<String>,
     out: String,
+    rest: Option<String>,
 }
 
 impl Record {
@@ -34,17 +35,25 @@ impl Record {
 
 enum Module {
     ThinMap(Selection),
+    RedactMap(Redaction),
     EventFilter(Filter),
 }
 
 impl Module {
-    fn out(&self, value: &[u8]) -> &'static str {
-        match self {
+    /// What becomes of a record, and what is left of it if it is rewritten.
+    fn out(&self, value: &[u8]) -> (&'static str, Option<Vec<u8>>) {
+        let out = match self {
+            Self::RedactMap(redaction) => match redaction.apply(value) {
+                Redacted::Nothing => "pass",
+                Redacted::Rest(rest) => return ("rest", Some(rest)),
+                Redacted::Stub => "stub",
+            },
             Self::ThinMap(selection) if selection.passes(value) => "pass",
             Self::ThinMap(_) => "stub",
             Self::EventFilter(filter) if filter.passes(value) => "pass",
             Self::EventFilter(_) => "drop",
-        }
+        };
+        (out, None)
     }
 }
 
@@ -56,6 +65,7 @@ fn every_case_ends_as_it_says() {
         let (types, except) = (param("types"), param("except"));
         let built = match case.module.as_str() {
             "thin-map" => Selection::from_params(types, except).map(Module::ThinMap),
+            "redact-map" => Redaction::from_params(types, except, param("redact")).map(Module::RedactMap),
             "event-filter" => Filter::from_params(types, except, param("subject")).map(Module::EventFilter),
             other => panic!("case {:?}: no module {other:?}", case.name),
         };
@@ -70,7 +80,7 @@ fn every_case_ends_as_it_says() {
                     let bytes = record.bytes();
                     let out = module.out(&bytes);
                     let text = String::from_utf8_lossy(&bytes);
-                    assert_eq!(out, record.out, "case {:?}, record {text:?}", case.name);
+                    assert_eq!(out, (record.out.as_str(), record.rest.clone().map(String::into_bytes)), "case {:?}, record {text:?}", case.name);
                 }
             }
             (Ok(_), Some(_)) => panic!("case {:?} was accepted", case.name),

@@ -8,7 +8,7 @@
 //!
 //! What passes is decided in the crate `routing`; this one only ties it to Fluvio, through `guest`.
 
-use guest::{Others, Params, SmartModule};
+use guest::{Others, Params, SmartModule, Verdict};
 use routing::{ParamError, STUB, Selection};
 
 struct ThinMap(Selection);
@@ -22,8 +22,8 @@ impl SmartModule for ThinMap {
         Selection::from_params(params.get("types"), params.get("except")).map(Self)
     }
 
-    fn passes(&self, value: &[u8]) -> bool {
-        self.0.passes(value)
+    fn verdict(&self, value: &[u8]) -> Verdict {
+        Verdict::whole_if(self.0.passes(value))
     }
 }
 
