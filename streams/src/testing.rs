@@ -102,6 +102,8 @@ pub struct TestDriver {
     handler: Handler,
     /// Calls on their way: (due, slot, result).
     answers: Vec<(i64, usize, CallResult)>,
+    /// Processors that do not run, by index.
+    down: BTreeSet<usize>,
     crash_at: Option<u64>,
     steps: u64,
     crashes: u64,
@@ -130,6 +132,7 @@ impl TestDriver {
             slots,
             handler: Box::new(|_| None),
             answers: Vec::new(),
+            down: BTreeSet::new(),
             crash_at: None,
             steps: 0,
             crashes: 0,
@@ -237,6 +240,23 @@ impl TestDriver {
         self.stores.open(&name).and_then(|mut store| store.clear()).unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Takes a processor down: its tasks lose their memory and do not run before [`TestDriver::bring_up`].
+    pub fn take_down(&mut self, processor: &str) {
+        let processor = self.processor(processor);
+        self.down.insert(processor);
+        for index in 0..self.slots.len() {
+            if self.slots[index].processor == processor {
+                self.stop(index);
+            }
+        }
+    }
+
+    /// Lets a processor run that was taken down: it catches up.
+    pub fn bring_up(&mut self, processor: &str) {
+        let processor = self.processor(processor);
+        self.down.remove(&processor);
+    }
+
     /// Starts a second owner of a task on another machine (an empty store), while the first one believes that it still owns it.
     pub fn usurp(&mut self, processor: &str, partition: u32) {
         let index = self.slot(processor, partition);
@@ -294,6 +314,10 @@ impl TestDriver {
         let slot = &self.slots[self.slot(processor, partition)];
         let store = self.stores.open(&slot.store_name(&self.topology)).unwrap_or_else(|error| panic!("{error}"));
         look(&Context::new(&*store, self.now_ms, partition, self.partitions, "test".to_owned()))
+    }
+
+    fn processor(&self, name: &str) -> usize {
+        self.topology.processors.iter().position(|spec| spec.name == name).unwrap_or_else(|| panic!("no processor `{name}`"))
     }
 
     fn slot(&self, processor: &str, partition: u32) -> usize {

@@ -1,7 +1,8 @@
 //! For the tests of a business: the world around its topology (people who send commands, a provider that keeps books of its own) and the laws that hold after every run.
 //!
-//! What it is not: it runs no broker and no clock of its own; see [`fluvio_streams::testing`]. Start reading at [`World`], then [`laws`].
+//! What it is not: it runs no broker and no clock of its own; see [`fluvio_streams::testing`]. Start reading at [`World`], then [`laws`] and [`evening`].
 
+pub mod evening;
 pub mod laws;
 
 use std::cell::RefCell;
@@ -125,8 +126,13 @@ impl<B: Business> World<B> {
 
     /// Sends a command about an aggregate and returns its command id.
     pub fn send(&mut self, kind: &str, id: &str, fields: Value) -> String {
+        self.send_new(kind, B::NAMES.id_field, id, fields)
+    }
+
+    /// Sends a command about what `id_field` names and returns its command id.
+    pub fn send_new(&mut self, kind: &str, id_field: &str, id: &str, fields: Value) -> String {
         let command_id = format!("c-{}", self.sent.len() + 1);
-        self.send_as(&command_id, kind, id, fields);
+        self.send_about(&command_id, kind, id_field, id, fields);
         command_id
     }
 

@@ -63,7 +63,7 @@ impl TestDriver {
     /// Lets a task act once; returns false if it had nothing to do.
     pub(super) fn act(&mut self, index: usize) -> bool {
         if self.slots[index].task.is_none() {
-            if self.slots[index].is_zombie {
+            if self.slots[index].is_zombie || self.down.contains(&self.slots[index].processor) {
                 return false;
             }
             return self.survive(index, Self::take_over);

@@ -22,21 +22,17 @@ pub(crate) const PRICE_WON: i64 = 18_000;
 
 pub(crate) type World = testing::World<FoodDelivery>;
 
-fn of(config: &Config) -> System {
+pub(crate) fn system_of(config: &Config) -> System {
     system(config).unwrap_or_else(|error| panic!("{error}"))
 }
 
 pub(crate) fn world_of(config: &Config, partitions: u32) -> World {
-    World::new(of(config), partitions, None)
-}
-
-pub(crate) fn world_with_seed(config: &Config, partitions: u32, seed: u64) -> World {
-    World::new(of(config), partitions, Some(seed))
+    World::new(system_of(config), partitions, None)
 }
 
 /// A world in which nobody consumes the payment requests.
 pub(crate) fn world_without_payments(config: &Config, partitions: u32) -> World {
-    World::without_partner(of(config), partitions)
+    World::without_partner(system_of(config), partitions)
 }
 
 pub(crate) trait Place {

@@ -1,0 +1,154 @@
+//! Any evening: random commands on a few aggregates with troublesome customers, in random order of work, with kills, takeovers, and processors that are down for a while. Only the laws are
+//! checked, and they hold at every rest.
+
+use std::collections::BTreeSet;
+
+use fluvio_streams::system::System;
+use fluvio_streams::testing::Random;
+use serde_json::Value;
+
+use super::{World, text, touchy};
+use crate::config::Config;
+use crate::rules::Business;
+
+/// Partitions of each topic.
+pub const PARTITIONS: u32 = 2;
+
+/// Customers with whom a provider has every kind of trouble, and some with none.
+pub const CUSTOMERS: [&str; 10] = [
+    "kim",
+    "kim",
+    "kim",
+    "simulate-decline",
+    "simulate-fail",
+    "simulate-late",
+    "simulate-too-late",
+    "simulate-stall",
+    "simulate-twice",
+    "simulate-refund-fail-once",
+];
+
+/// A command that is to be sent.
+#[derive(Debug, Clone)]
+pub struct Drawn {
+    /// Command type.
+    pub kind: &'static str,
+    /// Field that names what it is about.
+    pub id_field: &'static str,
+    /// What it is about.
+    pub id: String,
+    /// Its other fields.
+    pub fields: Value,
+}
+
+/// The evenings of a business. One seed is one evening, on every machine.
+#[derive(Debug)]
+pub struct Evenings<B: Business> {
+    /// Wires the business.
+    pub system: fn(&Config) -> System,
+    /// Draws a command.
+    pub command: fn(&mut Random) -> Drawn,
+    /// Checks what only this business promises. The topology is at rest.
+    pub law: fn(&World<B>),
+}
+
+/// What has happened.
+#[derive(Debug, Default)]
+pub struct Spent {
+    /// Types of the front's events.
+    pub kinds: BTreeSet<String>,
+    /// Statuses of its aggregates.
+    pub statuses: BTreeSet<String>,
+    /// How many tasks died.
+    pub crashes: u64,
+}
+
+/// Returns one of a list.
+pub fn pick<'l, T: ?Sized>(random: &mut Random, list: &[&'l T]) -> &'l T {
+    list[random.below(list.len() as u64) as usize]
+}
+
+impl<B: Business> Evenings<B> {
+    /// Spends so many evenings and returns what has happened: what never happens is not tested.
+    ///
+    /// # Panics
+    /// If a law is broken; the seed is printed before.
+    pub fn laws_hold(&self, evenings: u64) -> Spent {
+        let mut spent = Spent::default();
+        for seed in 0..evenings {
+            println!("evening {seed}");
+            let world = self.spend(seed);
+            spent.crashes += world.driver.crashes();
+            for event in world.driver.distinct_events(&world.front_events()) {
+                spent.statuses.insert(text(&event.data, "status"));
+                spent.kinds.insert(event.kind);
+            }
+        }
+        spent
+    }
+
+    /// A failing seed can be looked into only if it fails again.
+    ///
+    /// # Panics
+    /// If an evening is another the second time.
+    pub fn replays_exactly(&self, seed: u64) {
+        let trace = || {
+            let world = self.spend(seed);
+            (world.driver.steps(), world.look())
+        };
+        assert_eq!(trace(), trace());
+    }
+
+    fn spend(&self, seed: u64) -> World<B> {
+        let system = (self.system)(&config(seed));
+        let processors: Vec<String> = system.topology.processors.iter().map(|processor| processor.name.clone()).collect();
+        let processors: Vec<&str> = processors.iter().map(String::as_str).collect();
+        let mut world = World::new(system, PARTITIONS, Some(seed));
+        let mut random = Random::new(seed ^ 0x5eed);
+        world.driver.crash_at(1 + random.below(1_500));
+        for _ in 0..20 + random.below(20) {
+            let Drawn { kind, id_field, id, fields } = (self.command)(&mut random);
+            let command_id = world.send_new(kind, id_field, &id, fields.clone());
+            if random.once_in(8) {
+                world.send_about(&command_id, kind, id_field, &id, fields);
+            }
+            match random.below(8) {
+                0..=2 => {}
+                3..=5 => world.driver.advance(random.below(100) as i64),
+                6 => world.driver.advance(random.below(1_500) as i64),
+                _ => world.driver.advance(random.below(35_000) as i64),
+            }
+            if random.once_in(6) {
+                disturb(&mut world, &mut random, &processors);
+            }
+            world.account_balances();
+        }
+        for processor in processors {
+            world.driver.bring_up(processor);
+        }
+        // The longest wait of all: ten minutes for a provider that is not available, and a call that is made again after a kill.
+        world.driver.advance(900_000);
+        world.look();
+        world.every_undoing_is_wanted();
+        (self.law)(&world);
+        world
+    }
+}
+
+/// Every third evening the breaker opens early, every second one what has ended is soon forgotten, and its id used again.
+fn config(seed: u64) -> Config {
+    let config = if seed.is_multiple_of(3) { touchy(4_000) } else { Config::default() };
+    if seed.is_multiple_of(2) { Config { retention_ms: 300, ..config } } else { config }
+}
+
+fn disturb<B: Business>(world: &mut World<B>, random: &mut Random, processors: &[&str]) {
+    let processor = pick(random, processors);
+    let partition = random.below(u64::from(PARTITIONS)) as u32;
+    match random.below(5) {
+        0 => world.driver.kill(processor, partition),
+        1 => world.driver.kill_and_lose_store(processor, partition),
+        2 => world.driver.usurp(processor, partition),
+        3 => world.driver.take_down(processor),
+        _ => processors.iter().for_each(|processor| world.driver.bring_up(processor)),
+    }
+}
