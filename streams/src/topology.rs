@@ -17,24 +17,33 @@ pub enum Routing {
     Types(Vec<String>),
     /// Everything but these types, also what cannot be read. Exactly one reader of a topic that people write to has this, so that garbage is dead-lettered once.
     Except(Vec<String>),
+    /// Records of these types without the members of these names, wherever in a record they stand: for readers that have no business with personal data. What they do not get,
+    /// they can neither keep nor lose.
+    Redacted {
+        /// Types.
+        types: Vec<String>,
+        /// Names of the members that are taken out.
+        fields: Vec<String>,
+    },
 }
 
 impl Routing {
     /// Returns true if a record of this type is sent whole.
     pub fn passes(&self, kind: Option<&str>) -> bool {
         match (self, kind) {
-            (Self::Types(types), Some(kind)) => types.iter().any(|name| name == kind),
-            (Self::Types(_), None) => false,
+            (Self::Types(types) | Self::Redacted { types, .. }, Some(kind)) => types.iter().any(|name| name == kind),
+            (Self::Types(_) | Self::Redacted { .. }, None) => false,
             (Self::Except(types), Some(kind)) => !types.iter().any(|name| name == kind),
             (Self::Except(_), None) => true,
         }
     }
 
-    /// Returns the parameter of the `thin-map` SmartModule: (`types` or `except`, comma-separated names).
-    pub fn parameter(&self) -> (&'static str, String) {
+    /// Returns the parameters of the SmartModule, `thin-map` or `redact-map`: (`types`, `except` or `redact`, comma-separated names).
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Types(types) => ("types", types.join(",")),
-            Self::Except(types) => ("except", types.join(",")),
+            Self::Types(types) => vec![("types", types.join(","))],
+            Self::Except(types) => vec![("except", types.join(","))],
+            Self::Redacted { types, fields } => vec![("types", types.join(",")), ("redact", fields.join(","))],
         }
     }
 }
@@ -70,6 +79,11 @@ impl Source {
     /// Returns a source of events of these types; what cannot be read is dead-lettered.
     pub fn events(topic: &str, types: &[&str]) -> Self {
         Self { topic: topic.to_owned(), format: Format::Event, routing: Routing::Types(names(types)), on_error: ErrorPolicy::DeadLetter }
+    }
+
+    /// Returns a source of events of these types without these members, wherever in them they stand; what cannot be read is not seen at all.
+    pub fn redacted_events(topic: &str, types: &[&str], fields: &[&str]) -> Self {
+        Self { routing: Routing::Redacted { types: names(types), fields: names(fields) }, ..Self::events(topic, types) }
     }
 
     /// Returns a source of commands, keyed by `subject_field`; what cannot be read is dead-lettered.

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 pub use fluvio::Compression;
-pub use reader::THIN_MAP;
+pub use reader::{REDACT_MAP, THIN_MAP};
 use tokio::time::{Instant, sleep};
 
 use self::control::Control;
@@ -113,7 +113,7 @@ impl FluvioLog {
         Ok(Arc::new(Self { settings, control, servers }))
     }
 
-    /// Makes the cluster hold this SmartModule under this name; it is uploaded only if the content differs. Routing needs [`THIN_MAP`].
+    /// Makes the cluster hold this SmartModule under this name; it is uploaded only if the content differs. Routing needs [`THIN_MAP`] and [`REDACT_MAP`].
     ///
     /// # Errors
     /// [`LogError`].

@@ -37,6 +37,9 @@ const READING: &str = "reading";
 /// Name under which the SmartModule that thins streams is uploaded.
 pub const THIN_MAP: &str = "thin-map";
 
+/// Name under which the SmartModule that also takes members out is uploaded.
+pub const REDACT_MAP: &str = "redact-map";
+
 type StreamRequest = StreamFetchRequest<RawRecordSet>;
 type StreamResponse = StreamFetchResponse<RawRecordSet>;
 type Probe = Pin<Box<dyn Future<Output = Result<Offsets, LogError>> + Send>>;
@@ -264,12 +267,15 @@ async fn wait(probe: &mut Option<Probe>) -> Result<Offsets, LogError> {
 }
 
 fn invocation(routing: &Routing) -> SmartModuleInvocation {
-    let (name, value) = routing.parameter();
-    let params = std::collections::BTreeMap::from([(name.to_owned(), value)]);
+    let name = match routing {
+        Routing::Types(_) | Routing::Except(_) => THIN_MAP,
+        Routing::Redacted { .. } => REDACT_MAP,
+    };
+    let params: std::collections::BTreeMap<String, String> = routing.parameters().into_iter().map(|(name, list)| (name.to_owned(), list)).collect();
     SmartModuleInvocation {
-        wasm: SmartModuleInvocationWasm::Predefined(THIN_MAP.to_owned()),
+        wasm: SmartModuleInvocationWasm::Predefined(name.to_owned()),
         kind: SmartModuleKind::Generic(fluvio_spu_schema::server::smartmodule::SmartModuleContextData::None),
         params: params.into(),
-        name: Some(THIN_MAP.to_owned()),
+        name: Some(name.to_owned()),
     }
 }

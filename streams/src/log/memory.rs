@@ -1,10 +1,11 @@
-//! An in-memory log: for tests and the test driver. It routes as the broker's `thin-map` does.
+//! An in-memory log: for tests and the test driver. It routes as the broker's `thin-map` does, and redacts by the very code of `redact-map`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use routing::{Redacted, Redaction};
 use tokio::sync::watch;
 
 use super::{Fetched, Log, LogError, NewTopic, Offsets, Reader, Writer};
@@ -63,8 +64,14 @@ impl MemoryLog {
         if from < 0 || from > end {
             return Err(LogError::OffsetOutOfRange { topic: topic.to_owned(), partition, offset: from, start: 0, end });
         }
+        let redaction = routing.map(redaction).transpose()?.flatten();
         let taken = records.iter().enumerate().skip(from as usize).take(limit);
-        let records: Vec<LogRecord> = taken.map(|(offset, (timestamp_ms, record))| thin(offset as i64, *timestamp_ms, record, routing)).collect();
+        let records: Vec<LogRecord> = taken
+            .map(|(offset, (timestamp_ms, record))| match &redaction {
+                Some(redaction) => redact(offset as i64, *timestamp_ms, record, redaction),
+                None => thin(offset as i64, *timestamp_ms, record, routing),
+            })
+            .collect();
         let next_offset = from + records.len() as i64;
         Ok(Fetched { records, next_offset, end_offset: end })
     }
@@ -76,6 +83,21 @@ impl MemoryLog {
 
 fn partition_of<'a>(state: &'a mut State, topic: &str, partition: u32) -> Result<&'a mut Vec<(i64, NewRecord)>, LogError> {
     state.topics.get_mut(topic).and_then(|partitions| partitions.get_mut(partition as usize)).ok_or_else(|| LogError::NoTopic { topic: topic.to_owned() })
+}
+
+/// What `redact-map` makes of a routing that redacts, or why it refuses the stream.
+fn redaction(routing: &Routing) -> Result<Option<Redaction>, LogError> {
+    let Routing::Redacted { types, fields } = routing else { return Ok(None) };
+    let redaction = Redaction::from_params(Some(&types.join(",")), None, Some(&fields.join(",")));
+    redaction.map(Some).map_err(|error| LogError::Refused { action: "to redact".to_owned(), detail: error.to_string() })
+}
+
+fn redact(offset: i64, timestamp_ms: i64, record: &NewRecord, redaction: &Redaction) -> LogRecord {
+    match redaction.apply(&record.value) {
+        Redacted::Nothing => LogRecord { offset, timestamp_ms, key: record.key.clone(), value: record.value.clone() },
+        Redacted::Rest(value) => LogRecord { offset, timestamp_ms, key: record.key.clone(), value: value.into() },
+        Redacted::Stub => LogRecord { offset, timestamp_ms, key: None, value: Bytes::from_static(STUB) },
+    }
 }
 
 fn thin(offset: i64, timestamp_ms: i64, record: &NewRecord, routing: Option<&Routing>) -> LogRecord {

@@ -119,7 +119,7 @@ pub trait Log: Send + Sync + 'static {
     /// [`LogError`].
     async fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, LogError>;
 
-    /// Opens a reader at `from`. With routing, records that it leaves out arrive with the value [`crate::topology::STUB`] and no key.
+    /// Opens a reader at `from`. With routing, records that it leaves out arrive with the value [`crate::topology::STUB`] and no key, and members that it redacts do not arrive.
     ///
     /// # Errors
     /// [`LogError`].

@@ -11,8 +11,8 @@ impl Topology {
         for processor in &self.processors {
             let _ = writeln!(text, "\n  processor {}", processor.name);
             for source in &processor.sources {
-                let (mode, types) = source.routing.parameter();
-                let _ = writeln!(text, "    <-- {}  [{mode} {types}]", source.topic);
+                let parameters: Vec<String> = source.routing.parameters().into_iter().map(|(name, list)| format!("{name} {list}")).collect();
+                let _ = writeln!(text, "    <-- {}  [{}]", source.topic, parameters.join("; "));
             }
             for sink in &processor.sinks {
                 let _ = writeln!(text, "    --> {sink}");
@@ -38,6 +38,7 @@ impl Topology {
                 let label = match &source.routing {
                     Routing::Types(types) => types.join("<br/>"),
                     Routing::Except(types) => format!("all but<br/>{}", types.join("<br/>")),
+                    Routing::Redacted { types, fields } => format!("{}<br/>without {}", types.join("<br/>"), fields.join(", ")),
                 };
                 let _ = writeln!(text, "  {}([{}]) -->|{label}| {name}", node("topic", &source.topic), source.topic);
             }
