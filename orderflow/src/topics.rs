@@ -6,15 +6,16 @@ use anyhow::{Context as _, bail};
 use fluvio::metadata::topic::TopicSpec;
 use fluvio::metadata::topic::config::TopicConfig;
 use fluvio::{FluvioAdmin, FluvioClusterConfig};
-use fluvio_streams::fluvio::{FluvioLog, THIN_MAP};
+use fluvio_streams::fluvio::{FluvioLog, REDACT_MAP, THIN_MAP};
 use fluvio_streams::log::{Log as _, NewTopic};
 
 /// SmartModule by which people and other programs pick events.
 const EVENT_FILTER: &str = "event-filter";
 
 /// (name, wasm) of the SmartModules.
-pub(crate) const SMARTMODULES: [(&str, &[u8]); 2] = [
+pub(crate) const SMARTMODULES: [(&str, &[u8]); 3] = [
     (THIN_MAP, include_bytes!("../../smartmodules/artifacts/thin-map.wasm")),
+    (REDACT_MAP, include_bytes!("../../smartmodules/artifacts/redact-map.wasm")),
     (EVENT_FILTER, include_bytes!("../../smartmodules/artifacts/event-filter.wasm")),
 ];
 
@@ -58,17 +59,19 @@ pub(crate) enum State {
     Present(u32),
 }
 
-/// Returns all topics with this number of partitions.
+/// Returns all topics with this number of partitions: those of the businesses, and those that followers bring with them.
 ///
 /// # Errors
 /// If a file is not what Fluvio takes.
 pub(crate) fn all(partitions: u32) -> anyhow::Result<Vec<Topic>> {
-    let read = |(name, text): &(&str, &str)| {
+    let read = |(name, text): (&str, &str)| {
         let mut config: TopicConfig = text.parse().with_context(|| format!("topic file `{name}` is not what Fluvio takes"))?;
         config.partition.count = Some(partitions);
         Ok(Topic { name: config.meta.name.clone(), spec: TopicSpec::from(config) })
     };
-    FILES.iter().map(read).collect()
+    let systems = crate::systems::all()?;
+    let brought = systems.iter().flat_map(|system| system.follower_topics.iter().map(|text| (system.name, *text)));
+    FILES.iter().copied().chain(brought).map(read).collect()
 }
 
 /// Connects to the control plane of a cluster.

@@ -85,4 +85,6 @@ pub struct System {
     pub projections: Vec<Arc<dyn Projection>>,
     /// How they are served.
     pub views: Vec<ViewSpec>,
+    /// Topics that its followers bring with them, each as the YAML that `fluvio topic create --config` takes: they go when the follower goes. Its own stand below `topics/`.
+    pub follower_topics: Vec<&'static str>,
 }

@@ -42,6 +42,7 @@ fn shop() -> System {
         outcome: |_, _, _| None,
         projections: Vec::new(),
         views: Vec::new(),
+        follower_topics: Vec::new(),
     }
 }
 

@@ -34,5 +34,6 @@ pub fn system<B: Business>(config: &Config, followers: &[FollowerNames], view: V
         outcome: commands::outcome::<B>,
         projections: vec![Arc::new(Documents::<B>::new(view.filters))],
         views: vec![view],
+        follower_topics: Vec::new(),
     })
 }

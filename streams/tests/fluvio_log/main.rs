@@ -5,6 +5,7 @@ mod faults;
 mod producer;
 mod proxy;
 mod readers;
+mod redaction;
 mod restart;
 mod support;
 mod topics;

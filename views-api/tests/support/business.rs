@@ -129,6 +129,7 @@ pub(crate) fn system() -> System {
         outcome,
         projections: vec![Arc::new(Counters)],
         views: vec![ViewSpec { collection: "counters", filters: &["owner"], by_id: true, owned_by: &[("owners", "owner")] }],
+        follower_topics: Vec::new(),
     }
 }
 
