@@ -14,6 +14,9 @@ use crate::rules::Business;
 /// Partitions of each topic.
 pub const PARTITIONS: u32 = 2;
 
+/// The longest wait of all: ten minutes for a provider that is not available, and a call that is made again after a kill.
+const LONGEST_WAIT_MS: i64 = 900_000;
+
 /// Customers with whom a provider has every kind of trouble, and some with none.
 pub const CUSTOMERS: [&str; 10] = [
     "kim",
@@ -100,7 +103,8 @@ impl<B: Business> Evenings<B> {
     }
 
     fn spend(&self, seed: u64) -> World<B> {
-        let system = (self.system)(&config(seed));
+        let config = config(seed);
+        let system = (self.system)(&config);
         let processors: Vec<String> = system.topology.processors.iter().map(|processor| processor.name.clone()).collect();
         let processors: Vec<&str> = processors.iter().map(String::as_str).collect();
         let mut world = World::new(system, PARTITIONS, Some(seed));
@@ -119,15 +123,16 @@ impl<B: Business> Evenings<B> {
                 _ => world.driver.advance(random.below(35_000) as i64),
             }
             if random.once_in(6) {
-                disturb(&mut world, &mut random, &processors);
+                // Nobody may be down for longer than the others remember.
+                let kinds = if config.retention_ms < LONGEST_WAIT_MS { 3 } else { 5 };
+                disturb(&mut world, &mut random, &processors, kinds);
             }
             world.account_balances();
         }
         for processor in processors {
             world.driver.bring_up(processor);
         }
-        // The longest wait of all: ten minutes for a provider that is not available, and a call that is made again after a kill.
-        world.driver.advance(900_000);
+        world.driver.advance(LONGEST_WAIT_MS);
         world.look();
         world.every_undoing_is_wanted();
         (self.law)(&world);
@@ -141,10 +146,11 @@ fn config(seed: u64) -> Config {
     if seed.is_multiple_of(2) { Config { retention_ms: 300, ..config } } else { config }
 }
 
-fn disturb<B: Business>(world: &mut World<B>, random: &mut Random, processors: &[&str]) {
+/// Does one of so many kinds of mischief.
+fn disturb<B: Business>(world: &mut World<B>, random: &mut Random, processors: &[&str], kinds: u64) {
     let processor = pick(random, processors);
     let partition = random.below(u64::from(PARTITIONS)) as u32;
-    match random.below(5) {
+    match random.below(kinds) {
         0 => world.driver.kill(processor, partition),
         1 => world.driver.kill_and_lose_store(processor, partition),
         2 => world.driver.usurp(processor, partition),
