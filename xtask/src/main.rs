@@ -4,6 +4,7 @@
 //! house rules, and others check that the committed SmartModules belong to their sources and that the topic files are
 //! valid. Start reading at [`main`]; each chore is a module.
 
+mod siege;
 mod smartmodules;
 mod tidy;
 mod workspace;
@@ -22,6 +23,8 @@ enum Chore {
     },
     /// Checks the house rules that no compiler checks
     Tidy,
+    /// Makes the original's load test with the real `siege` and prints the report beside the original's
+    Siege(siege::Arguments),
     /// Puts the pinned test tools into `.tools`
     Tools,
 }
@@ -32,6 +35,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Smartmodules { check: true } => smartmodules::check(&root.join("smartmodules")),
         Chore::Smartmodules { check: false } => smartmodules::update(&root.join("smartmodules")),
         Chore::Tidy => tidy::check(root),
+        Chore::Siege(arguments) => siege::run(root, &arguments),
         Chore::Tools => {
             let mongod = orderflow_testkit::tools::pinned_mongod(&orderflow_testkit::tools::directory())?;
             println!("mongod: {}", mongod.display());
