@@ -17,5 +17,5 @@ pub mod store;
 pub mod telemetry;
 pub mod view;
 
-pub use api::{ApiOptions, ApiState, router};
+pub use api::{ApiOptions, ApiState, health_router, router};
 pub use sink::Sinks;

@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::gateway::Gateway;
 pub use self::health::ReadyCheck;
-pub use self::routes::{RouteError, router};
+pub use self::routes::{RouteError, health_router, router};
 use crate::limits::{COMMANDS_IN_FLIGHT_MAX, OUTCOME_TIMEOUT, POSITION_TIMEOUT, READS_IN_FLIGHT_MAX};
 use crate::store::ViewStore;
 use crate::telemetry::Observer;

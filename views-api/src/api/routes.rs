@@ -13,14 +13,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, patch, post};
 use fluvio_streams::system::{CommandSpec, ViewSpec};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::command::{self, CommandRoute};
 use super::gateway::Gateway;
+use super::health::{self, Readiness, ReadyCheck};
 use super::problem::{self, INTERNAL, MALFORMED, NO_ROUTE, Problem};
 use super::read::{self, RawQuery, ViewRoute};
-use super::{ApiState, health, json_response};
-use crate::telemetry::Event;
+use super::{ApiState, json_response};
+use crate::telemetry::{Event, Observer};
 use crate::view::View;
 
 /// Why systems cannot be served.
@@ -85,18 +87,30 @@ pub fn router(api: &ApiState) -> Result<Router, RouteError> {
             add_view(&mut routes, api, gateway, spec)?;
         }
     }
+    finished(routes, Readiness::of(api), Arc::clone(&api.observer))
+}
+
+/// Returns the router of a process that serves no systems: it tells its health and nothing else.
+///
+/// # Errors
+/// [`RouteError`] if its routes contradict themselves.
+pub fn health_router(checks: Vec<Arc<dyn ReadyCheck>>, observer: Arc<dyn Observer>, shutdown: CancellationToken) -> Result<Router, RouteError> {
+    let routes = Routes { router: Router::new(), seen: BTreeSet::new(), index: Vec::new() };
+    finished(routes, Readiness::new(checks, shutdown), observer)
+}
+
+/// Adds what every process serves.
+fn finished(mut routes: Routes, readiness: Readiness, observer: Arc<dyn Observer>) -> Result<Router, RouteError> {
     routes.add("GET", "/health/live", "whether the process is alive", get(health::live))?;
-    let state = api.clone();
-    routes.add("GET", "/health/ready", "whether it can serve", get(move || health::ready(state.clone())))?;
+    routes.add("GET", "/health/ready", "whether it can serve", get(move || health::ready(readiness.clone())))?;
     let index = json!({ "routes": routes.index });
     let root = get(async move || json_response(StatusCode::OK, &index));
-    let state = api.clone();
     Ok(routes
         .router
         .route("/", root)
         .fallback(no_route)
         .layer(CatchPanicLayer::custom(|_| Problem::new(INTERNAL, "a defect of the server; the request was not finished").into_response()))
-        .layer(from_fn(move |request, next| finish(state.clone(), request, next))))
+        .layer(from_fn(move |request, next| finish(Arc::clone(&observer), request, next))))
 }
 
 fn view_of(gateway: &Gateway, collection: &str) -> Option<View> {
@@ -167,14 +181,14 @@ async fn no_route(request: Request) -> Problem {
 }
 
 /// The outermost layer: gives errors their bodies, and tells of the request by its route's template.
-async fn finish(api: ApiState, request: Request, next: Next) -> Response {
+async fn finish(observer: Arc<dyn Observer>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = label(request.method());
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = problem::render(next.run(request).await, &path);
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    api.observer.observe(Event::RequestServed { method, route, status: response.status().as_u16(), elapsed: started.elapsed() });
+    observer.observe(Event::RequestServed { method, route, status: response.status().as_u16(), elapsed: started.elapsed() });
     response
 }
 
