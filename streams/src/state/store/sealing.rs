@@ -5,12 +5,17 @@
 //!
 //! It is for the local stores of this crate and for those of crates above it that keep their own.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 
 /// What an entry takes in a memtable besides its key and value, in bytes, roughly.
 const ENTRY_OVERHEAD_BYTES: usize = 64;
+
+/// Size of a table on disk. A compaction holds about a table's worth of blocks in memory, uncompressed, until the table is complete: with fjall's 64 MiB that is the whole keyspace.
+const TABLE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A keyspace that is written through [`SealingKeyspace::insert`] and [`SealingKeyspace::remove`] only; reads go to the keyspace itself.
 pub struct SealingKeyspace {
@@ -26,7 +31,8 @@ impl SealingKeyspace {
     /// # Errors
     /// Those of fjall.
     pub fn open(database: &Database, name: &str, options: KeyspaceCreateOptions, memtable_bytes_max: u64) -> fjall::Result<Self> {
-        let keyspace = database.keyspace(name, || options.max_memtable_size(u64::MAX))?;
+        let compaction = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES));
+        let keyspace = database.keyspace(name, || options.max_memtable_size(u64::MAX).compaction_strategy(compaction))?;
         let sealing = Self { keyspace, memtable_bytes: AtomicU64::new(0), memtable_bytes_max };
         // What was recovered from the write-ahead log is of unknown size.
         sealing.keyspace.rotate_memtable()?;
