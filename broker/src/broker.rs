@@ -19,7 +19,7 @@ use crate::{
     DataDir, DiskProblem, Error, Event, Observer, Options, Plane,
     catalogue::{Catalogue, DiskOptions},
     control::{Control, ControlService},
-    data::{Data, DataService},
+    data::{Data, DataService, Refusals},
     disk_watch::DiskWatch,
     limits::STOP_TIMEOUT,
     log::{SyncRound, Syncer},
@@ -71,6 +71,7 @@ impl Broker {
             offsets,
             smartmodules,
             disk: Arc::clone(&disk),
+            refusals: Refusals::default(),
             limits: Arc::clone(&limits),
             observer: Arc::clone(&observer),
         };

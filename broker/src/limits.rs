@@ -170,6 +170,9 @@ pub(crate) const PRODUCE_ENTRIES_MAX: usize = 4096;
 /// Time a change of metadata waits for open watches to be told, before its author is answered anyway.
 pub(crate) const WATCH_PUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Time for which the log does not say again that a stream was refused for the same reason.
+pub(crate) const REFUSAL_REPEAT_PAUSE: Duration = Duration::from_secs(60);
+
 /// Time after which a stream whose consumer no longer acknowledges makes room for a new one.
 pub(crate) const STREAM_ABANDONED_AFTER: Duration = Duration::from_secs(300);
 

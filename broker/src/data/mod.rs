@@ -7,6 +7,7 @@ mod consumer_offsets;
 mod fetch_offsets;
 mod produce;
 mod records;
+mod refusals;
 mod stream_fetch;
 mod streams;
 
@@ -43,6 +44,7 @@ use crate::{
 };
 use produce::Lane;
 use records::{Produced, Stored};
+pub(crate) use refusals::Refusals;
 use streams::Streams;
 
 /// The versions that this endpoint tells clients about. The requests for managed offsets are answered too,
@@ -67,6 +69,7 @@ pub(crate) struct Data {
     pub(crate) offsets: OffsetStore,
     pub(crate) smartmodules: Arc<SmartModules>,
     pub(crate) disk: Arc<DiskWatch>,
+    pub(crate) refusals: Refusals,
     pub(crate) limits: Arc<Limits>,
     pub(crate) observer: Arc<dyn Observer>,
 }

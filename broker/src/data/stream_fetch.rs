@@ -177,6 +177,7 @@ impl Stream {
             Ok(()) => Ok(()),
             Err(End::Refused(refusal)) => Err(refusal),
             Err(End::Failed(error_code)) => {
+                self.data.refusals.tell(&self.address.topic, self.address.partition, &error_code);
                 let slot = self.connection.outbound.reserve(0).await?;
                 self.address.send_error(slot, self.registration.id, error_code).await
             }

@@ -48,6 +48,17 @@ async fn a_data_directory_of_another_version() {
 }
 
 #[tokio::test]
+async fn a_data_directory_whose_broker_was_of_another_version() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let broker = directory.path().join("embedded").join("broker");
+    std::fs::create_dir_all(&broker).expect("a directory can be created");
+    std::fs::write(directory.path().join("format"), "orderflow data 1\n").expect("a file can be written");
+    std::fs::write(broker.join("FORMAT"), "orderflow-broker 99\n").expect("a file can be written");
+    let output = up(&["--data-dir", &directory.path().display().to_string()]).await;
+    assert_refused(&output, "--data-dir", "orderflow-broker 99");
+}
+
+#[tokio::test]
 async fn a_data_directory_that_is_in_use() {
     let instance = Instance::start(&[]).await;
     let output = up(&["--data-dir", &instance.data().display().to_string()]).await;
