@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `format` | which version wrote it |
 //! | `lock` | held by the process that uses it |
-//! | `embedded/broker` | topics of the embedded broker: the only thing here that cannot be rebuilt |
+//! | `embedded/broker` | topics of the embedded broker: the only thing of ours here that cannot be rebuilt |
+//! | `embedded/payment-provider-ledger.ndjson` | what the simulated payment provider has done: the outside's own record, which nothing of ours rebuilds |
 //! | `embedded/state`, `embedded/views` | caches of what those topics say |
 //! | `clusters/<host>_<port>/...` | the same caches for a cluster: what was cached of one log must never meet another |
 
@@ -66,15 +67,24 @@ impl DataDir {
 
     /// Returns where what is cached of a log is kept: of the embedded broker, or of the cluster at `fluvio`.
     pub(crate) fn caches(&self, fluvio: Option<&str>) -> Caches {
-        let base = match fluvio {
+        let base = self.of_log(fluvio);
+        Caches { state: base.join("state"), views: base.join("views") }
+    }
+
+    /// Returns the file in which a simulated payment provider keeps its ledger, beside the caches of the log: the keys of one log mean nothing in another.
+    pub(crate) fn provider_ledger(&self, fluvio: Option<&str>) -> PathBuf {
+        self.of_log(fluvio).join("payment-provider-ledger.ndjson")
+    }
+
+    fn of_log(&self, fluvio: Option<&str>) -> PathBuf {
+        match fluvio {
             None => self.root.join("embedded"),
             Some(endpoint) => {
                 let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-');
                 let name: String = endpoint.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).collect();
                 self.root.join("clusters").join(name)
             }
-        };
-        Caches { state: base.join("state"), views: base.join("views") }
+        }
     }
 }
 

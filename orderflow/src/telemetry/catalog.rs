@@ -61,6 +61,7 @@ catalog! {
     BREAKER_STATE: Gauge, COUNT, "orderflow_breaker_state", "1 for the state in which the circuit breaker of the task is: closed, open or half-open.";
     TASK_TOTAL: Gauge, COUNT, "orderflow_processor_totals", "Other totals that a processor keeps, by name.";
     MONEY: Gauge, None, "orderflow_money_won", "Money in won, summed over tasks: captured, refunded, live (of placed orders) and open (neither live nor refunded yet).";
+    MONEY_VIOLATIONS: Counter, COUNT, "orderflow_money_violations_total", "Times that the money of a task stopped being in balance, or got further out of it: any increase is an alarm.";
     MONEY_IMBALANCE: Gauge, None, "orderflow_money_imbalance_won", "Captured - refunded - live - open, in won, the absolute values of all tasks summed: anything but 0 is an alarm.";
 
     // Views.
@@ -86,7 +87,9 @@ catalog! {
     PROVIDER_CALLS: Counter, COUNT, "orderflow_provider_calls_total", "Calls to the payment provider by operation and outcome.";
     PROVIDER_LATENCY: Histogram(WAITED_FOR), SECONDS, "orderflow_provider_call_duration_seconds", "Time of a call to the payment provider, its wait for a place included, in seconds.";
     PROVIDER_CALLS_RUNNING: Gauge, COUNT, "orderflow_provider_calls_running", "Calls to the payment provider that hold a place of the bulkhead.";
-    PROVIDER_MONEY: Gauge, None, "orderflow_provider_money_won", "Money in won that the provider captured and refunded since the start, each idempotency key once.";
+    PROVIDER_CALLS_IN_DOUBT: Gauge, COUNT, "orderflow_provider_calls_in_doubt", "Charges that the payment provider may have made and has not said so; each is asked about until it does.";
+    PROVIDER_RETRIES: Counter, COUNT, "orderflow_provider_retries_total", "Requests to the payment provider that repeat or ask about an earlier one.";
+    PROVIDER_MONEY: Gauge, None, "orderflow_provider_money_won", "Money in won that the simulated provider captured and refunded since the start, each idempotency key once.";
 
     // The client side of the log.
     LOG_CONNECTIONS: Counter, COUNT, "orderflow_log_connections_total", "Connections to Fluvio that were established.";

@@ -14,8 +14,19 @@ pub(crate) struct ProviderMeters {
     calls: Family<metrics::Counter>,
     latency: Histogram,
     running: Gauge,
+    in_doubt: Gauge,
+    retries: metrics::Counter,
     captured: Gauge,
     refunded: Gauge,
+}
+
+/// A charge that is in doubt.
+pub(crate) struct InDoubt(Gauge);
+
+impl Drop for InDoubt {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 impl ProviderMeters {
@@ -26,6 +37,8 @@ impl ProviderMeters {
             calls: Family::new(move |values| for_calls.counter(&catalog::PROVIDER_CALLS, &[("operation", values[0]), ("outcome", values[1])])),
             latency: registry.histogram(&catalog::PROVIDER_LATENCY, &[]),
             running: registry.gauge(&catalog::PROVIDER_CALLS_RUNNING, &[]),
+            in_doubt: registry.gauge(&catalog::PROVIDER_CALLS_IN_DOUBT, &[]),
+            retries: registry.counter(&catalog::PROVIDER_RETRIES, &[]),
             captured: money("captured"),
             refunded: money("refunded"),
         }
@@ -34,6 +47,17 @@ impl ProviderMeters {
     /// A call got or gave back its place.
     pub(crate) fn running(&self, calls: usize) {
         self.running.set(calls as f64);
+    }
+
+    /// It is not known whether a charge was made, as long as what is returned lives.
+    pub(crate) fn in_doubt(&self) -> InDoubt {
+        self.in_doubt.increment(1.0);
+        InDoubt(self.in_doubt.clone())
+    }
+
+    /// A call is made again, or asked about.
+    pub(crate) fn retried(&self) {
+        self.retries.increment(1);
     }
 
     /// A call has its answer.

@@ -31,6 +31,7 @@ struct ProcessorMeters {
     failures: Family<Counter>,
     money: BTreeMap<&'static str, Gauge>,
     imbalance: Gauge,
+    violations: Counter,
     /// By partition.
     tasks: Vec<TaskMeters>,
 }
@@ -52,6 +53,8 @@ struct TaskMeters {
     repeated: Counter,
     breakers: HashMap<&'static str, BreakerMeters>,
     totals: HashMap<&'static str, (AtomicI64, Option<Gauge>)>,
+    /// By how much the money was out of balance when the task last told its totals, in won.
+    imbalance: AtomicI64,
 }
 
 struct BreakerMeters {
@@ -106,11 +109,14 @@ impl StreamsMeters {
     /// A task tells all its totals in one go; once it has told everything, they belong to one state and must balance.
     fn balance(&self, task: TaskName<'_>) {
         let Some(processor) = self.processor(task).filter(|processor| !processor.money.is_empty()) else { return };
-        let imbalance = |task: &TaskMeters| {
-            let [captured, refunded, live, open] = MONEY.map(|name| task.total(name));
-            (captured - refunded - live - open).abs()
-        };
-        processor.imbalance.set(processor.tasks.iter().map(imbalance).sum::<i64>() as f64);
+        if let Some(meters) = processor.tasks.get(task.partition as usize) {
+            let [captured, refunded, live, open] = MONEY.map(|name| meters.total(name));
+            let imbalance = (captured - refunded - live - open).abs();
+            if imbalance > meters.imbalance.swap(imbalance, Ordering::Relaxed) {
+                processor.violations.increment(1);
+            }
+        }
+        processor.imbalance.set(processor.tasks.iter().map(|task| task.imbalance.load(Ordering::Relaxed)).sum::<i64>() as f64);
     }
 }
 
@@ -216,6 +222,7 @@ fn processor(registry: &Arc<Registry>, application: &str, spec: &ProcessorSpec, 
         failures: counted_by(&catalog::TASK_FAILURES, "kind"),
         money: if keeps_money { MONEY.into_iter().map(account).collect() } else { BTreeMap::new() },
         imbalance: if keeps_money { registry.gauge(&catalog::MONEY_IMBALANCE, &labels) } else { Gauge::noop() },
+        violations: if keeps_money { registry.counter(&catalog::MONEY_VIOLATIONS, &labels) } else { Counter::noop() },
         tasks: (0..partitions).map(|partition| task(registry, application, spec, partition)).collect(),
     }
 }
@@ -274,5 +281,6 @@ fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition:
             })
             .collect(),
         totals: totals.iter().map(|name| (*name, (AtomicI64::new(0), is_other(name).then(|| gauge(&catalog::TASK_TOTAL, "name", name))))).collect(),
+        imbalance: AtomicI64::new(0),
     }
 }

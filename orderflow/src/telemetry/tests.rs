@@ -69,10 +69,22 @@ async fn money_is_summed_over_tasks_and_an_imbalance_shows() {
     tell(1, [7, 0, 7, 0]);
     assert_shows(&telemetry, r#"orderflow_money_won{application="shop",processor="till",account="captured"} 107"#);
     assert_shows(&telemetry, r#"orderflow_money_imbalance_won{application="shop",processor="till"} 0"#);
+    let violations = |count| assert_shows(&telemetry, &format!(r#"orderflow_money_violations_total{{application="shop",processor="till"}} {count}"#));
+    violations(0);
     // Two tasks that are wrong in opposite directions are not right together.
     tell(0, [100, 30, 50, 21]);
     tell(1, [7, 0, 6, 0]);
     assert_shows(&telemetry, r#"orderflow_money_imbalance_won{application="shop",processor="till"} 2"#);
+    violations(2);
+    // What stays as it is, or gets better, is no further violation; what gets worse is one, and so is the next.
+    tell(0, [100, 30, 50, 21]);
+    violations(2);
+    tell(0, [100, 30, 50, 25]);
+    violations(3);
+    tell(0, [100, 30, 50, 20]);
+    assert_shows(&telemetry, r#"orderflow_money_imbalance_won{application="shop",processor="till"} 1"#);
+    tell(0, [100, 30, 50, 19]);
+    violations(4);
 }
 
 #[tokio::test]
