@@ -2,14 +2,19 @@
 //!
 //! [`Settings`] is what somebody has set; [`Config`] is what holds in the end.
 
+mod payment;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use reqwest::Url;
 use serde::Deserialize;
 
-use crate::limits::PARTITIONS_MAX;
+pub(crate) use self::payment::{PaymentConfig, PaymentEndpoint, TOKEN_VARIABLE};
+use crate::limits::{PARTITIONS_MAX, WEBHOOK_TIMEOUT, WEBHOOK_TIMEOUT_MS_MAX, WEBHOOK_TRIES_MAX};
 
 /// Settings of an instance. The same names as flags, as `ORDERFLOW_*` in the environment, and as keys of the file.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -42,6 +47,42 @@ pub(crate) struct Settings {
     /// How fast the simulated payment provider answers [default: default]
     #[arg(long, env = "ORDERFLOW_PAYMENT_PROFILE", value_enum, value_name = "PROFILE")]
     pub(crate) payment_profile: Option<PaymentProfile>,
+    /// Call the payment provider at this address (`docs/payment-provider.md`); its bearer token comes from ORDERFLOW_PAYMENT_PROVIDER_TOKEN [default: a simulated one]
+    #[arg(long, env = "ORDERFLOW_PAYMENT_PROVIDER_URL", value_name = "URL")]
+    pub(crate) payment_provider_url: Option<String>,
+    /// File that holds the payment provider's bearer token, instead of the environment
+    #[arg(long, env = "ORDERFLOW_PAYMENT_PROVIDER_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) payment_provider_token_file: Option<PathBuf>,
+    /// Trust these certificates (PEM) of the payment provider instead of the public authorities
+    #[arg(long, env = "ORDERFLOW_PAYMENT_PROVIDER_CA_FILE", value_name = "FILE")]
+    pub(crate) payment_provider_ca_file: Option<PathBuf>,
+    /// Calls to the payment provider that may run at once [default: 1024]
+    #[arg(long, env = "ORDERFLOW_PAYMENT_CALLS_MAX", value_name = "N")]
+    pub(crate) payment_calls_max: Option<usize>,
+    /// Calls to the payment provider per second, evenly spread [default: as many as come]
+    #[arg(long, env = "ORDERFLOW_PAYMENT_RATE", value_name = "N")]
+    pub(crate) payment_rate: Option<u32>,
+    /// Retries per 100 calls to the payment provider, beside 20 a second [default: 10]
+    #[arg(long, env = "ORDERFLOW_PAYMENT_RETRY_PERCENT", value_name = "N")]
+    pub(crate) payment_retry_percent: Option<u32>,
+    /// How long a call to the payment provider is tried before it is only asked about, in ms [default: 60000]
+    #[arg(long, env = "ORDERFLOW_PAYMENT_CALL_TIMEOUT_MS", value_name = "MS")]
+    pub(crate) payment_call_timeout_ms: Option<u64>,
+    /// How long one request to the payment provider may take, in ms [default: 10000]
+    #[arg(long, env = "ORDERFLOW_PAYMENT_TRY_TIMEOUT_MS", value_name = "MS")]
+    pub(crate) payment_try_timeout_ms: Option<u64>,
+    /// So long after a request the payment provider carries it out or never, in ms [default: 120000]
+    #[arg(long, env = "ORDERFLOW_PAYMENT_SETTLE_MS", value_name = "MS")]
+    pub(crate) payment_settle_ms: Option<u64>,
+    /// Deliver each notification of a customer to this address (http or https) [default: none is delivered]
+    #[arg(long, env = "ORDERFLOW_WEBHOOK_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) webhook_url: Option<String>,
+    /// How often the delivery of a notification is tried before it is given up [default: 14, over about half an hour]
+    #[arg(long, env = "ORDERFLOW_WEBHOOK_TRIES", value_name = "N")]
+    pub(crate) webhook_tries: Option<u32>,
+    /// How long the webhook may take to answer, in ms [default: 10000]
+    #[arg(long, env = "ORDERFLOW_WEBHOOK_TIMEOUT_MS", value_name = "MS")]
+    pub(crate) webhook_timeout_ms: Option<u64>,
     /// Partitions of each topic that is created [default: 4]
     #[arg(long, env = "ORDERFLOW_PARTITIONS", value_name = "N")]
     pub(crate) partitions: Option<u32>,
@@ -84,6 +125,22 @@ pub(crate) enum Storage {
     Ephemeral,
 }
 
+/// Where notifications are delivered.
+#[derive(Clone)]
+pub(crate) struct WebhookConfig {
+    /// It may hold a secret, so it is not printed.
+    pub(crate) url: Url,
+    /// `None`: as often as notifications are by themselves.
+    pub(crate) tries_max: Option<u32>,
+    pub(crate) timeout: Duration,
+}
+
+impl std::fmt::Debug for WebhookConfig {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("WebhookConfig").field("host", &self.url.host_str()).finish_non_exhaustive()
+    }
+}
+
 /// What holds for an instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -97,6 +154,9 @@ pub(crate) struct Config {
     /// `None` is the embedded store.
     pub(crate) mongodb: Option<String>,
     pub(crate) payment_profile: PaymentProfile,
+    pub(crate) payment: PaymentConfig,
+    /// `None`: notifications are only told in the views and topics.
+    pub(crate) webhook: Option<WebhookConfig>,
     pub(crate) partitions: u32,
     pub(crate) durability: Durability,
 }
@@ -124,6 +184,18 @@ impl Settings {
             fluvio: self.fluvio.or(other.fluvio),
             mongodb: self.mongodb.or(other.mongodb),
             payment_profile: self.payment_profile.or(other.payment_profile),
+            payment_provider_url: self.payment_provider_url.or(other.payment_provider_url),
+            payment_provider_token_file: self.payment_provider_token_file.or(other.payment_provider_token_file),
+            payment_provider_ca_file: self.payment_provider_ca_file.or(other.payment_provider_ca_file),
+            payment_calls_max: self.payment_calls_max.or(other.payment_calls_max),
+            payment_rate: self.payment_rate.or(other.payment_rate),
+            payment_retry_percent: self.payment_retry_percent.or(other.payment_retry_percent),
+            payment_call_timeout_ms: self.payment_call_timeout_ms.or(other.payment_call_timeout_ms),
+            payment_try_timeout_ms: self.payment_try_timeout_ms.or(other.payment_try_timeout_ms),
+            payment_settle_ms: self.payment_settle_ms.or(other.payment_settle_ms),
+            webhook_url: self.webhook_url.or(other.webhook_url),
+            webhook_tries: self.webhook_tries.or(other.webhook_tries),
+            webhook_timeout_ms: self.webhook_timeout_ms.or(other.webhook_timeout_ms),
             partitions: self.partitions.or(other.partitions),
             durability: self.durability.or(other.durability),
             log: self.log.or(other.log),
@@ -137,6 +209,8 @@ impl Settings {
     pub(crate) fn resolve(self) -> anyhow::Result<Config> {
         let partitions = self.partitions.unwrap_or(4);
         anyhow::ensure!((1..=PARTITIONS_MAX).contains(&partitions), "--partitions: {partitions} is not possible, give 1 to {PARTITIONS_MAX}");
+        let payment = self.payment(std::env::var(TOKEN_VARIABLE).ok())?;
+        let webhook = self.webhook()?;
         let on = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let storage = match self.ephemeral {
             Some(true) => Storage::Ephemeral,
@@ -151,9 +225,26 @@ impl Settings {
             fluvio: self.fluvio,
             mongodb: self.mongodb,
             payment_profile: self.payment_profile.unwrap_or(PaymentProfile::Default),
+            payment,
+            webhook,
             partitions,
             durability: self.durability.unwrap_or(Durability::Fsync),
         })
+    }
+
+    fn webhook(&self) -> anyhow::Result<Option<WebhookConfig>> {
+        let tries_max = self.webhook_tries;
+        if let Some(impossible) = tries_max.filter(|tries| !(1..=WEBHOOK_TRIES_MAX).contains(tries)) {
+            anyhow::bail!("--webhook-tries: {impossible} is not possible, give 1 to {WEBHOOK_TRIES_MAX}");
+        }
+        let timeout_ms = self.webhook_timeout_ms.unwrap_or(WEBHOOK_TIMEOUT.as_millis() as u64);
+        let is_possible = (1..=WEBHOOK_TIMEOUT_MS_MAX).contains(&timeout_ms);
+        anyhow::ensure!(is_possible, "--webhook-timeout-ms: {timeout_ms} is not possible, give 1 to {WEBHOOK_TIMEOUT_MS_MAX}");
+        let Some(url) = &self.webhook_url else { return Ok(None) };
+        // What is wrong with it is told without it: it may hold a secret.
+        let url: Url = url.parse().context("--webhook-url: this is no address, give for example `https://example.com/notifications`")?;
+        anyhow::ensure!(matches!(url.scheme(), "http" | "https"), "--webhook-url: `{}` is not possible, give an address with http or https", url.scheme());
+        Ok(Some(WebhookConfig { url, tries_max, timeout: Duration::from_millis(timeout_ms) }))
     }
 }
 
@@ -170,6 +261,8 @@ impl Config {
             fluvio: None,
             mongodb: None,
             payment_profile: PaymentProfile::Default,
+            payment: PaymentConfig::default(),
+            webhook: None,
             partitions: 4,
             durability: Durability::Fsync,
         }
@@ -206,6 +299,25 @@ mod tests {
         for partitions in [0, PARTITIONS_MAX + 1] {
             let error = Settings { partitions: Some(partitions), ..Settings::default() }.resolve().expect_err("it is not possible");
             assert!(error.to_string().contains("--partitions"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_webhook_is_an_address_and_its_secret_is_not_printed() {
+        let webhook = |url: &str| Settings { webhook_url: Some(url.to_owned()), ..Settings::default() }.resolve();
+        for impossible in ["notifications", "ftp://127.0.0.1/s3cret", "http://"] {
+            let error = format!("{:#}", webhook(impossible).expect_err(impossible));
+            assert!(error.contains("--webhook-url") && !error.contains("s3cret"), "{error}");
+        }
+        let config = webhook("https://user:s3cret@example.com/s3cret").expect("it is possible");
+        assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
+        assert!(Settings::default().resolve().expect("the defaults are possible").webhook.is_none());
+        for (settings, flag) in [
+            (Settings { webhook_tries: Some(0), ..Settings::default() }, "--webhook-tries"),
+            (Settings { webhook_timeout_ms: Some(0), ..Settings::default() }, "--webhook-timeout-ms"),
+        ] {
+            let error = settings.resolve().expect_err(flag);
+            assert!(error.to_string().contains(flag), "{error}");
         }
     }
 }

@@ -34,6 +34,7 @@ use crate::limits::{
     STOP_VIEWS_TIMEOUT,
 };
 use crate::server::{Server, listen};
+use crate::systems::Outside;
 use crate::telemetry::Telemetry;
 use crate::{systems, topics};
 
@@ -82,7 +83,7 @@ impl Instance {
         let caches = data.caches(config.fluvio.as_deref());
         caches.create()?;
 
-        let systems = systems::all()?;
+        let systems = systems::configured(&config)?;
         let telemetry = Telemetry::new(&systems, config.partitions)?;
         let store = open_views(&config, &caches).await?;
         let broker = match &config.fluvio {
@@ -93,17 +94,19 @@ impl Instance {
         let log = connect(&endpoint, &config, &telemetry).await?;
 
         let stores = FjallStores::open(&caches.state, StoreOptions::default()).context("--data-dir: the stores of the processors cannot be opened")?;
+        let outside = Outside::new(&config, &data.provider_ledger(config.fluvio.as_deref()), &telemetry.provider)?;
         let options = RuntimeOptions {
             log: log.clone(),
             stores: Arc::new(stores),
             clock: Arc::new(SystemClock),
-            calls: systems::call_handlers(config.payment_profile, &telemetry.provider),
+            calls: BTreeMap::new(),
             observer: telemetry.streams.clone(),
             instance: format!("orderflow-{}", std::process::id()),
         };
         let mut runtimes = Vec::new();
         for system in &systems {
-            let started = Runtime::start(&system.topology, options.clone()).await;
+            let options = RuntimeOptions { calls: outside.handlers(system.name), ..options.clone() };
+            let started = Runtime::start(&system.topology, options).await;
             runtimes.push(started.with_context(|| format!("the processors of {} cannot start", system.name))?);
         }
         let stopping_sinks = CancellationToken::new();
@@ -117,7 +120,7 @@ impl Instance {
         checks.extend(broker.as_ref().map(|broker| Arc::new(StreamsFlow { starting: broker.watch_starting_smartmodules() }) as Arc<dyn ReadyCheck>));
         let api = api(&log, systems, store, &telemetry, checks, &stopping)?;
         let http = Server::start(http_listener, api, HTTP_CONNECTIONS_MAX)?;
-        let metrics = Server::start(metrics_listener, telemetry.router(), METRICS_CONNECTIONS_MAX)?;
+        let metrics = Server::start(metrics_listener, telemetry.router().merge(outside.router()), METRICS_CONNECTIONS_MAX)?;
         let addresses = Addresses { sc: endpoint, spu: broker.as_ref().map(Broker::spu_addr), http: http.address(), metrics: metrics.address() };
         Ok(Self { addresses, http, metrics, runtimes, sinks, stopping, stopping_sinks, broker, _telemetry: telemetry, _data: data })
     }

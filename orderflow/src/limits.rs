@@ -35,12 +35,67 @@ pub(crate) const METRICS_UPKEEP: Duration = Duration::from_secs(1);
 /// Sets of label values of one metric that turn up while the program runs (reason codes, topics); further ones are counted as `other`.
 pub(crate) const LABEL_SETS_MAX: usize = 512;
 
-/// Calls to the payment provider that may run at once in this process.
+/// Calls to the payment provider that may run at once in this process, unless told otherwise.
 pub(crate) const PROVIDER_CALLS_MAX: usize = 1_024;
-/// How long one call to the payment provider may take, waiting for its turn included.
+/// Most such calls that can be set.
+pub(crate) const PROVIDER_CALLS_MAX_MAX: usize = 65_536;
+/// Highest rate of calls that can be set, per second.
+pub(crate) const PROVIDER_RATE_MAX: u32 = 100_000;
+/// How long a call to the payment provider is pursued before it is only asked about, unless told otherwise: longer than anybody waits for it.
 pub(crate) const PROVIDER_CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long one exchange with it may take, unless told otherwise.
+pub(crate) const PROVIDER_TRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest such times that can be set, in ms.
+pub(crate) const PROVIDER_TIMEOUT_MS_MAX: u64 = 600_000;
+/// How long a connection to it may take.
+pub(crate) const PROVIDER_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// So long after a request the provider carries it out or never, unless told otherwise.
+pub(crate) const PROVIDER_SETTLE: Duration = Duration::from_secs(120);
+/// Longest such time that can be set, in ms.
+pub(crate) const PROVIDER_SETTLE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// How long a request may wait for a place and for the pace: less than attempts stay open, since a later answer helps nobody.
+pub(crate) const PROVIDER_WAIT_MAX: Duration = Duration::from_secs(25);
+/// Retries per 100 calls, unless told otherwise.
+pub(crate) const PROVIDER_RETRY_PERCENT: u32 = 10;
+/// Retries per second that are allowed whatever the number of calls.
+pub(crate) const PROVIDER_RETRIES_PER_SECOND: u32 = 20;
+/// Tries of a request that is known to have done nothing; whoever asked tries again later.
+pub(crate) const PROVIDER_NOT_DONE_TRIES_MAX: u32 = 3;
+/// Longest wait before one of them.
+pub(crate) const PROVIDER_NOT_DONE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// First wait before a request is made again; it doubles.
+pub(crate) const PROVIDER_BACKOFF: Duration = Duration::from_millis(100);
+/// Longest such wait while somebody may wait for the outcome.
+pub(crate) const PROVIDER_BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Longest such wait once nobody does.
+pub(crate) const PROVIDER_INQUIRY_BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Longest wait that the provider can ask for.
+pub(crate) const PROVIDER_RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// Bytes of one answer of the provider.
+pub(crate) const PROVIDER_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one page of its ledger.
+pub(crate) const PROVIDER_LEDGER_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of what it says for people that are kept.
+pub(crate) const PROVIDER_DETAIL_BYTES_MAX: usize = 512;
 /// Answers that the simulated provider remembers by their idempotency keys.
 pub(crate) const PROVIDER_ANSWERS_MAX: usize = 16_384;
+/// Bytes at the end of its ledger that it reads at the start, to remember them.
+pub(crate) const LEDGER_READ_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Entries of one page of its ledger.
+pub(crate) const LEDGER_PAGE_ENTRIES_MAX: usize = 1_000;
+/// Movements of money that `reconcile` compares at once.
+pub(crate) const RECONCILE_MOVEMENTS_MAX: usize = 5_000_000;
+
+/// Calls to the webhook that may run at once in this process, over all systems; further ones wait for their turn.
+pub(crate) const WEBHOOK_CALLS_MAX: usize = 64;
+/// How long a webhook may take to answer, unless told otherwise.
+pub(crate) const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest such time that can be set, in ms.
+pub(crate) const WEBHOOK_TIMEOUT_MS_MAX: u64 = 60_000;
+/// Most tries of a delivery that can be set.
+pub(crate) const WEBHOOK_TRIES_MAX: u32 = 1_000;
+/// Bytes of an answer of a webhook that are read, and thrown away, so that its connection can be used again.
+pub(crate) const WEBHOOK_ANSWER_BYTES_MAX: usize = 16 * 1024;
 
 const _: () = {
     let stop = STOP_REQUESTS_TIMEOUT.as_millis() + STOP_PROCESSORS_TIMEOUT.as_millis() + STOP_VIEWS_TIMEOUT.as_millis() + STOP_BROKER_TIMEOUT.as_millis();

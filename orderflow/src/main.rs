@@ -15,6 +15,7 @@ mod server;
 mod systems;
 mod telemetry;
 mod topics;
+mod webhook;
 
 use std::process::ExitCode;
 

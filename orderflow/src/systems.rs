@@ -1,26 +1,65 @@
 //! Which businesses there are. Adding one is a line in [`all`]; removing one is deleting it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use axum::Router;
+use business::PartnerNames;
 use fluvio_streams::runtime::CallHandler;
 use fluvio_streams::system::System;
 
-use crate::config::PaymentProfile;
+use crate::config::Config;
 use crate::provider::PaymentProvider;
 use crate::telemetry::ProviderMeters;
+use crate::webhook::Webhook;
 
 /// Returns the businesses with their default settings.
 ///
 /// # Errors
 /// If the settings of one do not work.
 pub(crate) fn all() -> anyhow::Result<Vec<System>> {
-    Ok(vec![food_delivery::system(&food_delivery::Config::default()).context("food-delivery cannot work with its settings")?])
+    configured(&Config::ephemeral())
 }
 
-/// Returns who handles the calls to outside systems, by target.
-pub(crate) fn call_handlers(profile: PaymentProfile, meters: &Arc<ProviderMeters>) -> BTreeMap<String, Arc<dyn CallHandler>> {
-    let provider: Arc<dyn CallHandler> = Arc::new(PaymentProvider::new(profile, Arc::clone(meters)));
-    BTreeMap::from([(food_delivery::names::NAMES.partner.provider.to_owned(), provider)])
+/// Returns the businesses as an instance with these settings runs them.
+///
+/// # Errors
+/// If the settings of one do not work.
+pub(crate) fn configured(config: &Config) -> anyhow::Result<Vec<System>> {
+    let mut food_delivery = food_delivery::system(&food_delivery::Config::default()).context("food-delivery cannot work with its settings")?;
+    // Who only follows: any of these lines can be taken away.
+    let told = crate::webhook::notifications(config.webhook.as_ref());
+    notifications::follow::<food_delivery::FoodDelivery>(&mut food_delivery, &told);
+    marketing::follow(&mut food_delivery, &marketing::Config::default()).context("marketing cannot work with its settings")?;
+    Ok(vec![food_delivery])
+}
+
+/// The outside systems that an instance calls.
+pub(crate) struct Outside {
+    payments: Arc<PaymentProvider>,
+    webhook: Arc<dyn CallHandler>,
+}
+
+impl Outside {
+    /// Returns them. A simulated payment provider keeps its ledger in the file at `ledger`.
+    ///
+    /// # Errors
+    /// If the settings of one do not work.
+    pub(crate) fn new(config: &Config, ledger: &Path, meters: &Arc<ProviderMeters>) -> anyhow::Result<Self> {
+        let payments = PaymentProvider::new(&config.payment, config.payment_profile, ledger, Arc::clone(meters))?;
+        Ok(Self { payments: Arc::new(payments), webhook: Arc::new(Webhook::new(config.webhook.as_ref())?) })
+    }
+
+    /// Returns who handles the calls of this system, by target.
+    pub(crate) fn handlers(&self, system: &str) -> BTreeMap<String, Arc<dyn CallHandler>> {
+        let payments = (PartnerNames::PAYMENTS.provider.to_owned(), self.payments.handler(system));
+        BTreeMap::from([payments, (notifications::WEBHOOK.to_owned(), Arc::clone(&self.webhook))])
+    }
+
+    /// Returns what the simulated ones show of themselves.
+    pub(crate) fn router(&self) -> Router {
+        Router::new().nest("/payment-provider", self.payments.router())
+    }
 }

@@ -379,7 +379,7 @@ pub fn killed_everywhere<B: Business>(world: impl Fn() -> World<B>, story: impl 
         story(&mut disturbed);
         assert_eq!(disturbed.look(), expected, "killed at step {step}");
         if disturbed.driver.crashes() == 0 {
-            assert!(step > 30, "a story has many places to die at, this one had {step}");
+            assert!(step > 20, "a story has many places to die at, this one had {step}");
             return;
         }
     }

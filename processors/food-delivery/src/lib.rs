@@ -5,13 +5,10 @@
 
 pub mod limits;
 pub mod names;
-pub mod notifications;
 pub mod orders;
 
 pub use business::{Config, ConfigError};
 pub use orders::FoodDelivery;
-
-use std::sync::Arc;
 
 use fluvio_streams::system::{System, ViewSpec};
 
@@ -21,9 +18,5 @@ use fluvio_streams::system::{System, ViewSpec};
 /// [`ConfigError`] naming the setting that is out of its range.
 pub fn system(config: &Config) -> Result<System, ConfigError> {
     let orders = ViewSpec { collection: "orders", filters: &["customerId", "storeId", "status"], by_id: true, owned_by: &[("stores", "storeId")] };
-    let mut system = business::system::<FoodDelivery>(config, &[names::STORE], orders)?;
-    system.topology.processors.push(notifications::spec(config.retention_ms));
-    system.projections.push(Arc::new(notifications::View));
-    system.views.push(ViewSpec { collection: "notifications", filters: &["customerId", "orderId"], by_id: false, owned_by: &[] });
-    Ok(system)
+    business::system::<FoodDelivery>(config, &[names::STORE], orders)
 }

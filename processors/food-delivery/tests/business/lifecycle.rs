@@ -1,7 +1,7 @@
 //! What people do with an order once the payment is no question: in order, out of order, at the wrong time, twice, and wrongly written.
 
 use fluvio_streams::partitioner::partition_for;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use food_delivery::Config;
 
@@ -34,15 +34,12 @@ fn world_at(status: &str) -> World {
 }
 
 #[test]
-fn an_order_is_cooked_delivered_and_told_of() {
+fn an_order_is_cooked_and_delivered() {
     let world = world_at("Delivered");
     let changes = ["OrderStatusChanged"; 4];
     assert_eq!(world.kinds("o-1"), [&["OrderRequested", "OrderPlaced"][..], &changes].concat());
-    let told: Vec<Value> = world.driver.distinct_events(NOTIFICATIONS_EVENTS).iter().map(|event| event.data["status"].clone()).collect();
-    assert_eq!(told, ["PaymentPending", "Placed", "Accepted", "Cooking", "Delivering", "Delivered"]);
     let document = &world.documents("orders")["o-1"];
     assert_eq!((&document["status"], &document["customerId"], &document["price"]), (&json!("Delivered"), &json!("kim"), &json!(PRICE_WON)));
-    assert_eq!(world.documents("notifications").len(), 6);
     assert_eq!(world.driver.total("orders", "live_won"), PRICE_WON, "a delivered order stays paid");
     world.look();
 }

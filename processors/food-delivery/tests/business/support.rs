@@ -11,7 +11,6 @@ pub(crate) const COMMANDS_TOPIC: &str = "food-delivery-commands";
 pub(crate) const ORDERS_EVENTS: &str = "food-delivery-orders-events";
 pub(crate) const STORE_EVENTS: &str = "food-delivery-store-events";
 pub(crate) const PAYMENTS_EVENTS: &str = "food-delivery-payments-events";
-pub(crate) const NOTIFICATIONS_EVENTS: &str = "food-delivery-notifications-events";
 pub(crate) const PAYMENT_REQUESTS: &str = "food-delivery-payment-requests";
 pub(crate) const PAYMENT_REPLIES: &str = "food-delivery-payment-replies";
 pub(crate) const REJECTIONS: &str = "food-delivery-rejections";
