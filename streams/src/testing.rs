@@ -246,7 +246,7 @@ impl TestDriver {
         self.down.insert(processor);
         for index in 0..self.slots.len() {
             if self.slots[index].processor == processor {
-                self.stop(index);
+                self.halt(index);
             }
         }
     }
@@ -350,6 +350,10 @@ impl TestDriver {
 
     fn stop(&mut self, index: usize) {
         self.crashes += 1;
+        self.halt(index);
+    }
+
+    fn halt(&mut self, index: usize) {
         self.slots[index].lose_memory();
         self.answers.retain(|(_, slot, _)| *slot != index);
     }

@@ -347,8 +347,9 @@ fn undoing_of(accepted: &str) -> String {
 
 /// Folds events `times` over as a view does: a document takes no event that it includes.
 fn fold(projection: &dyn Projection, messages: &[Message], times: usize) -> BTreeMap<String, Value> {
+    let routing = projection.routing();
     let mut documents: BTreeMap<String, (i64, Value)> = BTreeMap::new();
-    for message in (0..times).flat_map(|_| messages) {
+    for message in (0..times).flat_map(|_| messages).filter(|message| routing.passes(Some(&message.kind))) {
         let Some(id) = projection.document_id(message).unwrap_or_else(|error| panic!("{error}")) else { continue };
         let offset = message.position.offset;
         let folded = match documents.remove(&id) {
