@@ -9,6 +9,8 @@ struct TestDisk {
     entries: MemoryStore,
     gate: Arc<Gate>,
     writes: Arc<AtomicUsize>,
+    /// Writes that left entries of different values: some tests never commit any.
+    uneven_writes: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -56,7 +58,11 @@ impl Disk for TestDisk {
         }
         self.writes.fetch_add(1, Ordering::SeqCst);
         let changes = changes.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect();
-        self.entries.clone().commit(changes)
+        self.entries.clone().commit(changes)?;
+        if self.all().windows(2).any(|pair| pair[0].1 != pair[1].1) {
+            self.uneven_writes.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     fn clear(&self) -> Result<(), StateError> {
@@ -99,15 +105,21 @@ fn what_is_committed_is_read_while_the_disk_stalls() {
     // These would wait for ever if a commit waited for the disk.
     store.commit(vec![put("bb", "new"), put("e", "new"), delete("a")]).expect("the changes are committed");
 
-    let value = |key: &str| store.get(key.as_bytes()).expect("it can be read").map(|value| String::from_utf8_lossy(&value).into_owned());
-    assert_eq!([value("a"), value("b"), value("bb")], [None, Some("writing".to_owned()), Some("new".to_owned())]);
-    assert_eq!([value("c"), value("d"), value("e")], [None, Some("disk".to_owned()), Some("new".to_owned())]);
-    let all = entries(&[("b", "writing"), ("bb", "new"), ("d", "disk"), ("e", "new")]);
-    assert_eq!(store.range(b"a", b"z", 9).expect("it can be read"), all);
-    assert_eq!(store.range(b"a", b"z", 3).expect("it can be read"), all[..3], "deleted entries take no place");
-    assert_eq!(store.range(b"bb", b"e", 9).expect("it can be read"), all[1..3]);
-    assert_eq!(disk.writes.load(Ordering::SeqCst), 0, "nothing is on disk yet");
+    let values = ["a", "b", "bb", "c", "d", "e"].map(|key| store.get(key.as_bytes()).expect("it can be read"));
+    let ranges = [(b"a".as_slice(), b"z".as_slice(), 9), (b"a", b"z", 3), (b"bb", b"e", 9)];
+    let ranges = ranges.map(|(from, to, limit)| store.range(from, to, limit).expect("it can be read"));
+    let writes = disk.writes.load(Ordering::SeqCst);
+    // Before the assertions: a store that is dropped waits for its disk.
     disk.go_on();
+    assert_eq!(writes, 0, "nothing was on disk yet");
+    assert_eq!(
+        values.map(|value| value.map(|value| String::from_utf8_lossy(&value).into_owned())),
+        [None, Some("writing"), Some("new"), None, Some("disk"), Some("new")].map(|value| value.map(str::to_owned))
+    );
+    let all = entries(&[("b", "writing"), ("bb", "new"), ("d", "disk"), ("e", "new")]);
+    assert_eq!(ranges[0], all);
+    assert_eq!(ranges[1], all[..3], "deleted entries take no place");
+    assert_eq!(ranges[2], all[1..3]);
 }
 
 #[test]
@@ -135,20 +147,23 @@ fn an_idle_store_is_written_by_itself() {
 #[test]
 fn what_a_crash_leaves_is_always_a_whole_number_of_commits() {
     let disk = TestDisk::default();
-    let mut store = open(&disk);
-    let writing = std::thread::spawn(move || {
+    // No thread: this test writes by itself, without a pause, so that writes fall between any two steps of a commit.
+    let mut store = WriteBehind::new("t", Box::new(disk.clone()), Arc::new(Writer { requests: None, thread: None }));
+    let shared = store.shared.clone();
+    let committing = std::thread::spawn(move || {
         for n in 0..20_000 {
             store.commit(vec![put("a", &n.to_string()), put("b", &n.to_string()), put("progress", &n.to_string())]).expect("the changes are committed");
-            if n % 50 == 0 {
-                store.request(&mut store.shared.lock(), true);
-            }
         }
+        store
     });
-    while !writing.is_finished() {
-        let values: Vec<Vec<u8>> = disk.all().into_iter().map(|(_, value)| value).collect();
-        assert!(values.windows(2).all(|pair| pair[0] == pair[1]), "{values:?}");
+    while !committing.is_finished() {
+        shared.write();
     }
-    writing.join().expect("every commit was taken");
+    let store = committing.join().expect("every commit was taken");
+    shared.write();
+    drop(store);
+    assert_eq!(disk.uneven_writes.load(Ordering::SeqCst), 0, "part of a commit was on disk");
+    assert_eq!(disk.all(), entries(&[("a", "19999"), ("b", "19999"), ("progress", "19999")]));
 }
 
 #[test]
@@ -165,10 +180,11 @@ fn memory_is_bounded_when_the_disk_does_not_keep_up() {
     while shared.lock().unwritten.bytes() < STORE_UNWRITTEN_BYTES_MAX {
         std::thread::yield_now();
     }
-    assert!(!committing.is_finished(), "10 MB do not fit into memory");
-    assert!(shared.lock().unwritten.bytes() < STORE_UNWRITTEN_BYTES_MAX + 200_000);
+    let (is_finished, bytes) = (committing.is_finished(), shared.lock().unwritten.bytes());
     disk.go_on();
     committing.join().expect("every commit was taken once the disk went on");
+    assert!(!is_finished, "10 MB do not fit into memory");
+    assert!(bytes < STORE_UNWRITTEN_BYTES_MAX + 200_000);
     assert_eq!(disk.all().len(), 101);
 }
 
