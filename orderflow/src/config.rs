@@ -4,6 +4,7 @@
 
 mod payment;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,11 +16,21 @@ use serde::Deserialize;
 
 pub(crate) use self::payment::{PaymentConfig, PaymentEndpoint, TOKEN_VARIABLE};
 use crate::limits::{PARTITIONS_MAX, WEBHOOK_TIMEOUT, WEBHOOK_TIMEOUT_MS_MAX, WEBHOOK_TRIES_MAX};
+use crate::roles::{Role, Roles, Selection};
 
 /// Settings of an instance. The same names as flags, as `ORDERFLOW_*` in the environment, and as keys of the file.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Settings {
+    /// What this process does [default: everything; with --fluvio everything but the broker]
+    #[arg(long, env = "ORDERFLOW_ROLES", value_enum, value_name = "ROLES", value_delimiter = ',')]
+    pub(crate) roles: Option<Vec<Role>>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) selection: Selection,
+    /// Settings of the businesses, by their names; only in the file.
+    #[arg(skip)]
+    pub(crate) business: BTreeMap<String, business::Config>,
     /// Directory for topics, states and views [default: ./orderflow-data]
     #[arg(long, env = "ORDERFLOW_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -144,6 +155,10 @@ impl std::fmt::Debug for WebhookConfig {
 /// What holds for an instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
+    pub(crate) roles: Roles,
+    pub(crate) selection: Selection,
+    /// By the name of the business; those that are not here have the defaults.
+    pub(crate) business: BTreeMap<String, business::Config>,
     pub(crate) storage: Storage,
     pub(crate) sc_addr: SocketAddr,
     pub(crate) spu_addr: SocketAddr,
@@ -175,6 +190,9 @@ impl Settings {
 
     fn or(self, other: Self) -> Self {
         Self {
+            roles: self.roles.or(other.roles),
+            selection: self.selection.or(other.selection),
+            business: if self.business.is_empty() { other.business } else { self.business },
             data_dir: self.data_dir.or(other.data_dir),
             ephemeral: self.ephemeral.or(other.ephemeral),
             sc_addr: self.sc_addr.or(other.sc_addr),
@@ -209,6 +227,8 @@ impl Settings {
     pub(crate) fn resolve(self) -> anyhow::Result<Config> {
         let partitions = self.partitions.unwrap_or(4);
         anyhow::ensure!((1..=PARTITIONS_MAX).contains(&partitions), "--partitions: {partitions} is not possible, give 1 to {PARTITIONS_MAX}");
+        let roles = Roles::resolve(self.roles.as_deref(), self.fluvio.is_some(), self.mongodb.is_some())?;
+        self.selection.check(&roles)?;
         let payment = self.payment(std::env::var(TOKEN_VARIABLE).ok())?;
         let webhook = self.webhook()?;
         let on = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -217,6 +237,9 @@ impl Settings {
             _ => Storage::Directory(self.data_dir.unwrap_or_else(|| PathBuf::from("./orderflow-data"))),
         };
         Ok(Config {
+            roles,
+            selection: self.selection,
+            business: self.business,
             storage,
             sc_addr: self.sc_addr.unwrap_or_else(|| on(9003)),
             spu_addr: self.spu_addr.unwrap_or_else(|| on(9010)),
@@ -253,6 +276,9 @@ impl Config {
     pub(crate) fn ephemeral() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self {
+            roles: Roles::default(),
+            selection: Selection::default(),
+            business: BTreeMap::new(),
             storage: Storage::Ephemeral,
             sc_addr: any,
             spu_addr: any,
@@ -292,6 +318,17 @@ mod tests {
     fn a_key_that_is_no_setting_is_refused() {
         let error = toml::from_str::<Settings>("partition = 8").expect_err("there is no such setting");
         assert!(error.to_string().contains("unknown field `partition`"), "{error}");
+    }
+
+    #[test]
+    fn lists_and_the_settings_of_a_business_are_read_from_the_file() {
+        let settings = file("roles = [\"views\", \"api\"]\nonly = [\"store\"]\n[business.food-delivery]\ndeadlineMs = 700\nbreaker = { windowSize = 10 }\n");
+        assert_eq!(settings.roles, Some(vec![Role::Views, Role::Api]));
+        assert_eq!(settings.selection.only, Some(vec!["store".to_owned()]));
+        let food_delivery = &settings.business["food-delivery"];
+        assert_eq!((food_delivery.deadline_ms, food_delivery.breaker.window_size), (700, 10));
+        assert_eq!(food_delivery.give_up_ms, business::Config::default().give_up_ms, "what is not set keeps its default");
+        toml::from_str::<Settings>("[business.food-delivery]\ndeadline = 1\n").expect_err("there is no such setting");
     }
 
     #[test]

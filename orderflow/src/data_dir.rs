@@ -1,13 +1,14 @@
-//! The data directory: its format, its lock, and what is where in it.
+//! The data directory: its format, its locks, and what is where in it.
 //!
 //! | path | what |
 //! |---|---|
 //! | `format` | which version wrote it |
-//! | `lock` | held by the process that uses it |
 //! | `embedded/broker` | topics of the embedded broker: the only thing of ours here that cannot be rebuilt |
 //! | `embedded/payment-provider-ledger.ndjson` | what the simulated payment provider has done: the outside's own record, which nothing of ours rebuilds |
 //! | `embedded/state`, `embedded/views` | caches of what those topics say |
 //! | `clusters/<host>_<port>/...` | the same caches for a cluster: what was cached of one log must never meet another |
+//! | `.../state-<hash>` | the cache of a process that runs some processors only: such processes may share a data directory |
+//! | `.../<part>.lock` | held by the process that uses this part |
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -20,12 +21,14 @@ use crate::config::Storage;
 
 /// What `format` holds; changes when older data cannot be read any more.
 const FORMAT: &str = "orderflow data 1\n";
+/// Beginning of the name of a `format` that is being written.
+const FORMAT_NEW: &str = "format.new";
 
-/// A directory that is ours until this is dropped.
+/// A directory of which some parts are ours until this is dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     root: PathBuf,
-    _lock: File,
+    locks: Vec<File>,
     /// Removes the directory in the end.
     _temporary: Option<TempDir>,
 }
@@ -34,30 +37,40 @@ impl DataDir {
     /// Opens the directory, or creates it.
     ///
     /// # Errors
-    /// If it cannot be written, is in use, or holds something else; the text names the flag and what to do.
+    /// If it cannot be written, has no room, or holds something else; the text names the flag and what to do.
     pub(crate) fn open(storage: &Storage) -> anyhow::Result<Self> {
         match storage {
-            Storage::Directory(root) => Self::claim(root.clone(), None),
+            Storage::Directory(root) => Self::check(root.clone(), None),
             Storage::Ephemeral => {
                 let temporary = TempDir::with_prefix("orderflow-").context("--ephemeral: cannot create a temporary directory")?;
-                Self::claim(temporary.path().to_owned(), Some(temporary))
+                Self::check(temporary.path().to_owned(), Some(temporary))
             }
         }
     }
 
-    fn claim(root: PathBuf, temporary: Option<TempDir>) -> anyhow::Result<Self> {
-        let shown = root.display();
-        let cannot = |action: &str| format!("--data-dir: cannot {action} in `{shown}`; give a directory that this user can write");
-        fs::create_dir_all(&root).with_context(|| format!("--data-dir: cannot create `{shown}`; give a directory that this user can write"))?;
-        let lock = File::options().create(true).truncate(false).write(true).open(root.join("lock")).with_context(|| cannot("write"))?;
+    fn check(root: PathBuf, temporary: Option<TempDir>) -> anyhow::Result<Self> {
+        create(&root)?;
+        check_format(&root)?;
+        check_room(&root)?;
+        Ok(Self { root, locks: Vec::new(), _temporary: temporary })
+    }
+
+    /// Creates a part of the directory and makes it ours. Others may use other parts.
+    ///
+    /// # Errors
+    /// If it cannot be written or is in use; the text names the flag and what to do.
+    pub(crate) fn claim(&mut self, part: &Path) -> anyhow::Result<()> {
+        create(part)?;
+        let shown = part.display();
+        let cannot = |action: &str| format!("--data-dir: cannot {action} beside `{shown}`; give a directory that this user can write");
+        let lock = File::options().create(true).truncate(false).write(true).open(part.with_extension("lock")).with_context(|| cannot("write"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!("--data-dir: `{shown}` is in use by another process; stop that one, or give another directory"),
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| cannot("lock a file")),
         }
-        check_format(&root)?;
-        check_room(&root)?;
-        Ok(Self { root, _lock: lock, _temporary: temporary })
+        self.locks.push(lock);
+        Ok(())
     }
 
     /// Returns where the embedded broker keeps its topics.
@@ -65,15 +78,15 @@ impl DataDir {
         self.root.join("embedded").join("broker")
     }
 
-    /// Returns where what is cached of a log is kept: of the embedded broker, or of the cluster at `fluvio`.
-    pub(crate) fn caches(&self, fluvio: Option<&str>) -> Caches {
+    /// Returns where what is cached of a log is kept: of the embedded broker, or of the cluster at `fluvio`. `part` names the processors if not all of them run.
+    pub(crate) fn caches(&self, fluvio: Option<&str>, part: Option<&[String]>) -> Caches {
         let base = self.of_log(fluvio);
-        Caches { state: base.join("state"), views: base.join("views") }
+        Caches { state: base.join(format!("state{}", suffix(part))), views: base.join("views") }
     }
 
     /// Returns the file in which a simulated payment provider keeps its ledger, beside the caches of the log: the keys of one log mean nothing in another.
-    pub(crate) fn provider_ledger(&self, fluvio: Option<&str>) -> PathBuf {
-        self.of_log(fluvio).join("payment-provider-ledger.ndjson")
+    pub(crate) fn provider_ledger(&self, fluvio: Option<&str>, part: Option<&[String]>) -> PathBuf {
+        self.of_log(fluvio).join(format!("payment-provider-ledger{}.ndjson", suffix(part)))
     }
 
     fn of_log(&self, fluvio: Option<&str>) -> PathBuf {
@@ -97,38 +110,43 @@ pub(crate) struct Caches {
     pub(crate) views: PathBuf,
 }
 
-impl Caches {
-    /// Creates the directories.
-    ///
-    /// # Errors
-    /// If that is not possible.
-    pub(crate) fn create(&self) -> anyhow::Result<()> {
-        for directory in [&self.state, &self.views] {
-            fs::create_dir_all(directory).with_context(|| format!("--data-dir: cannot create `{}`", directory.display()))?;
-        }
-        Ok(())
-    }
+/// Tells apart what processes keep that run some processors only. FNV-1a: the same for ever.
+fn suffix(part: Option<&[String]>) -> String {
+    let Some(names) = part else { return String::new() };
+    let hash = names.join(",").bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("-{hash:016x}")
+}
+
+fn create(directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("--data-dir: cannot create `{}`; give a directory that this user can write", directory.display()))
 }
 
 /// Checks who wrote the directory, or says that it was us.
 fn check_format(root: &Path) -> anyhow::Result<()> {
     let (path, shown) = (root.join("format"), root.display());
-    match fs::read_to_string(&path) {
-        Ok(found) if found == FORMAT => Ok(()),
-        Ok(found) => {
+    let read = || match fs::read_to_string(&path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("--data-dir: cannot read `{}`", path.display())),
+    };
+    let mut found = read()?;
+    if found.is_none() && has_files(root).with_context(|| format!("--data-dir: cannot read `{shown}`"))? {
+        // They may be those of a process that starts at this moment; that one wrote its format first.
+        found = read()?;
+        if found.is_none() {
+            bail!("--data-dir: `{shown}` holds files that are not ours (it has no file `format`); give an empty or a new directory");
+        }
+    }
+    match found {
+        None => write_durably(root, &path).with_context(|| format!("--data-dir: cannot write `{}`; give a directory that this user can write", path.display())),
+        Some(found) if found == FORMAT => Ok(()),
+        Some(found) => {
             let found: String = found.trim().chars().filter(|letter| !letter.is_control()).take(60).collect();
             bail!(
                 "--data-dir: `{shown}` holds data of another version (`{found}`, this program reads `{}`); use the version that wrote it, or give another directory",
                 FORMAT.trim()
             )
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if has_files(root).with_context(|| format!("--data-dir: cannot read `{shown}`"))? {
-                bail!("--data-dir: `{shown}` holds files that are not ours (it has no file `format`); give an empty or a new directory");
-            }
-            write_durably(root, &path).with_context(|| format!("--data-dir: cannot write `{}`", path.display()))
-        }
-        Err(error) => Err(error).with_context(|| format!("--data-dir: cannot read `{}`", path.display())),
     }
 }
 
@@ -153,17 +171,17 @@ fn refuse_full(shown: &str, free_bytes: u64, needed_bytes: u64) -> anyhow::Resul
 
 fn has_files(root: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(root)? {
-        // A file called `format.new` is what a crash in the middle of `write_durably` leaves behind.
-        if !matches!(entry?.file_name().to_str(), Some("lock" | "format.new")) {
+        // What a crash in the middle of `write_durably` leaves behind.
+        if !entry?.file_name().to_str().is_some_and(|name| name.starts_with(FORMAT_NEW)) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// The file is there whole, or not at all.
+/// The file is there whole, or not at all. Two processes that start at once may both write it.
 fn write_durably(root: &Path, path: &Path) -> io::Result<()> {
-    let new = root.join("format.new");
+    let new = root.join(format!("{FORMAT_NEW}{}", std::process::id()));
     fs::write(&new, FORMAT)?;
     File::open(&new)?.sync_all()?;
     fs::rename(&new, path)?;
@@ -179,14 +197,19 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_used_again_but_not_twice_at_once() {
+    fn a_part_is_used_again_but_not_twice_at_once_and_disturbs_no_other() {
         let parent = TempDir::new().expect("a temporary directory");
         let root = parent.path().join("new").join("data");
-        let first = open(&root).expect("a new directory can be used");
-        let error = open(&root).expect_err("it is in use");
+        let (store, payments) = (["a/store".to_owned()], ["a/payments".to_owned()]);
+        let state = |data: &DataDir, running: &[String]| data.caches(Some("c:1"), Some(running)).state;
+        let mut first = open(&root).expect("a new directory can be used");
+        first.claim(&state(&first, &store)).expect("nobody uses it");
+        let mut second = open(&root).expect("the directory can be shared");
+        second.claim(&state(&second, &payments)).expect("it is another part");
+        let error = second.claim(&state(&second, &store)).expect_err("it is in use");
         assert!(error.to_string().contains("--data-dir") && error.to_string().contains("in use"), "{error}");
         drop(first);
-        open(&root).expect("it can be used again");
+        second.claim(&state(&second, &store)).expect("it can be used again");
     }
 
     #[test]
@@ -214,7 +237,7 @@ mod tests {
     #[test]
     fn caches_of_different_logs_are_kept_apart() {
         let data = DataDir::open(&Storage::Ephemeral).expect("a temporary directory");
-        let caches = [data.caches(None), data.caches(Some("a:9003")), data.caches(Some("b:9003"))];
+        let caches = [None, Some("a:9003"), Some("b:9003")].map(|log| data.caches(log, None));
         assert_ne!(caches[0], caches[1]);
         assert_ne!(caches[1], caches[2]);
         let root = data.root.clone();

@@ -1,4 +1,4 @@
-//! One running instance: broker, processors, views, HTTP API and metrics, started in this order and stopped in the reverse one.
+//! One running instance: broker, processors, views, HTTP API and metrics, started in this order and stopped in the reverse one. Its roles say which of them there are.
 //!
 //! The embedded broker is met over TCP like any cluster: there is one code path.
 
@@ -19,7 +19,7 @@ use fluvio_streams::time::SystemClock;
 use orderflow_broker::{Broker, DiskProblem, Durability as BrokerDurability, Options as BrokerOptions};
 use orderflow_views::api::ReadyCheck;
 use orderflow_views::store::{EmbeddedStore, MongoStore, ViewStore};
-use orderflow_views::{ApiOptions, ApiState, Sinks};
+use orderflow_views::{ApiOptions, ApiState, Sinks, health_router};
 use rustix::process::Signal;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +33,7 @@ use crate::limits::{
     HTTP_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX, REACH_POLL, REACH_TIMEOUT, STOP_BROKER_TIMEOUT, STOP_PROCESSORS_TIMEOUT, STOP_REQUESTS_TIMEOUT,
     STOP_VIEWS_TIMEOUT,
 };
+use crate::roles::{Role, Selection, full_names};
 use crate::server::{Server, listen};
 use crate::systems::Outside;
 use crate::telemetry::Telemetry;
@@ -58,7 +59,7 @@ pub(crate) struct Instance {
     http: Server,
     metrics: Server,
     runtimes: Vec<Runtime>,
-    sinks: Sinks,
+    sinks: Option<Sinks>,
     /// Answers requests that wait at once.
     stopping: CancellationToken,
     stopping_sinks: CancellationToken,
@@ -79,48 +80,44 @@ impl Instance {
         // Ports and the directory first: what is wrong with them shows at once and nothing has been done yet.
         let http_listener = listen("--http-addr", config.http_addr).await?;
         let metrics_listener = listen("--metrics-addr", config.metrics_addr).await?;
-        let data = DataDir::open(&config.storage)?;
-        let caches = data.caches(config.fluvio.as_deref());
-        caches.create()?;
+        let systems = config.selection.systems(systems::configured(&config)?)?;
+        let running = if config.roles.has(Role::Processors) { config.selection.running(&systems)? } else { Vec::new() };
+        let mut data = DataDir::open(&config.storage)?;
+        let part = (config.selection != Selection::default()).then(|| full_names(&running));
+        let caches = data.caches(config.fluvio.as_deref(), part.as_deref());
 
-        let systems = systems::configured(&config)?;
-        let telemetry = Telemetry::new(&systems, config.partitions)?;
-        let store = open_views(&config, &caches).await?;
-        let broker = match &config.fluvio {
-            Some(_) => None,
-            None => Some(start_broker(&config, &data, &telemetry).await?),
+        let telemetry = Telemetry::new(&running, config.partitions)?;
+        let store = open_views(&config, &mut data, &caches).await?;
+        let stores = open_stores(&running, &mut data, &caches)?;
+        let broker = match config.roles.has(Role::Broker) {
+            true => Some(start_broker(&config, &mut data, &telemetry).await?),
+            false => None,
         };
         let endpoint = config.fluvio.clone().unwrap_or_else(|| broker.as_ref().map(|broker| broker.sc_addr().to_string()).unwrap_or_default());
-        let log = connect(&endpoint, &config, &telemetry).await?;
+        let log = connect(&endpoint, &config, &systems, &telemetry).await?;
 
-        let stores = FjallStores::open(&caches.state, StoreOptions::default()).context("--data-dir: the stores of the processors cannot be opened")?;
-        let outside = Outside::new(&config, &data.provider_ledger(config.fluvio.as_deref()), &telemetry.provider)?;
-        let options = RuntimeOptions {
-            log: log.clone(),
-            stores: Arc::new(stores),
-            clock: Arc::new(SystemClock),
-            calls: BTreeMap::new(),
-            observer: telemetry.streams.clone(),
-            instance: format!("orderflow-{}", std::process::id()),
+        let (runtimes, outside) = match stores {
+            Some(stores) => {
+                let ledger = data.provider_ledger(config.fluvio.as_deref(), part.as_deref());
+                let outside = Outside::new(&config, &ledger, &telemetry.provider)?;
+                (start_processors(&running, &log, stores, &outside, &telemetry).await?, outside.router())
+            }
+            None => (Vec::new(), axum::Router::new()),
         };
-        let mut runtimes = Vec::new();
-        for system in &systems {
-            let options = RuntimeOptions { calls: outside.handlers(system.name), ..options.clone() };
-            let started = Runtime::start(&system.topology, options).await;
-            runtimes.push(started.with_context(|| format!("the processors of {} cannot start", system.name))?);
-        }
         let stopping_sinks = CancellationToken::new();
         let log: Arc<dyn Log> = log;
-        let sinks = Sinks::start(log.clone(), &systems, store.clone(), telemetry.views.clone(), &stopping_sinks);
+        let sinks = store
+            .as_ref()
+            .filter(|_| config.roles.has(Role::Views))
+            .map(|store| Sinks::start(log.clone(), &systems, store.clone(), telemetry.views.clone(), &stopping_sinks));
         let stopping = CancellationToken::new();
-        let mut checks: Vec<Arc<dyn ReadyCheck>> =
-            vec![Arc::new(ProcessorsRun { statuses: runtimes.iter().map(Runtime::watch_statuses).collect() }), sinks.ready_check()];
-        // First, because it explains whatever else does not work then.
-        checks.splice(0..0, broker.as_ref().map(|broker| Arc::new(DiskTakesRecords { problem: broker.watch_disk() }) as Arc<dyn ReadyCheck>));
-        checks.extend(broker.as_ref().map(|broker| Arc::new(StreamsFlow { starting: broker.watch_starting_smartmodules() }) as Arc<dyn ReadyCheck>));
-        let api = api(&log, systems, store, &telemetry, checks, &stopping)?;
-        let http = Server::start(http_listener, api, HTTP_CONNECTIONS_MAX)?;
-        let metrics = Server::start(metrics_listener, telemetry.router().merge(outside.router()), METRICS_CONNECTIONS_MAX)?;
+        let checks = ready_checks(broker.as_ref(), &runtimes, sinks.as_ref());
+        let router = match store.filter(|_| config.roles.has(Role::Api)) {
+            Some(store) => api(&log, systems, store, &telemetry, checks, &stopping)?,
+            None => health_router(checks, telemetry.views.clone(), stopping.clone())?,
+        };
+        let http = Server::start(http_listener, router, HTTP_CONNECTIONS_MAX)?;
+        let metrics = Server::start(metrics_listener, telemetry.router().merge(outside), METRICS_CONNECTIONS_MAX)?;
         let addresses = Addresses { sc: endpoint, spu: broker.as_ref().map(Broker::spu_addr), http: http.address(), metrics: metrics.address() };
         Ok(Self { addresses, http, metrics, runtimes, sinks, stopping, stopping_sinks, broker, _telemetry: telemetry, _data: data })
     }
@@ -144,7 +141,9 @@ impl Instance {
         let stop_all = futures_util::future::join_all(self.runtimes.into_iter().map(Runtime::stop));
         within("processors", STOP_PROCESSORS_TIMEOUT, stop_all).await;
         self.stopping_sinks.cancel();
-        within("views", STOP_VIEWS_TIMEOUT, self.sinks.stopped()).await;
+        if let Some(sinks) = self.sinks {
+            within("views", STOP_VIEWS_TIMEOUT, sinks.stopped()).await;
+        }
         self.metrics.stop(Duration::ZERO).await;
         if let Some(broker) = self.broker {
             within("broker", STOP_BROKER_TIMEOUT, broker.stop()).await;
@@ -158,7 +157,8 @@ async fn within<T>(what: &str, limit: Duration, stopped: impl Future<Output = T>
     }
 }
 
-async fn start_broker(config: &Config, data: &DataDir, telemetry: &Telemetry) -> anyhow::Result<Broker> {
+async fn start_broker(config: &Config, data: &mut DataDir, telemetry: &Telemetry) -> anyhow::Result<Broker> {
+    data.claim(&data.broker())?;
     let options = BrokerOptions {
         data_dir: orderflow_broker::DataDir::Path(data.broker()),
         sc_addr: config.sc_addr,
@@ -193,8 +193,8 @@ async fn start_broker(config: &Config, data: &DataDir, telemetry: &Telemetry) ->
     })
 }
 
-/// Connects to the log and sees to it that topics and SmartModules are there.
-async fn connect(endpoint: &str, config: &Config, telemetry: &Telemetry) -> anyhow::Result<Arc<FluvioLog>> {
+/// Connects to the log and sees to it that the topics of the systems and the SmartModules are there, whatever this process runs of them.
+async fn connect(endpoint: &str, config: &Config, systems: &[System], telemetry: &Telemetry) -> anyhow::Result<Arc<FluvioLog>> {
     let unreachable = || match &config.fluvio {
         Some(endpoint) => {
             format!("--fluvio: no Fluvio cluster answers at {endpoint}; give the address of its SC, and see that it runs (`fluvio -c {endpoint} topic list`)")
@@ -204,19 +204,72 @@ async fn connect(endpoint: &str, config: &Config, telemetry: &Telemetry) -> anyh
     let options = FluvioLogOptions { observer: telemetry.log.clone(), ..FluvioLogOptions::new(endpoint) };
     let log = reach(|| FluvioLog::connect(options.clone())).await.with_context(unreachable)?;
     let admin = reach(|| topics::connect(endpoint)).await.with_context(unreachable)?;
-    topics::apply(&admin, &log, &topics::all(config.partitions)?).await?;
+    topics::apply(&admin, &log, &topics::of(systems, config.partitions)?).await?;
     Ok(log)
 }
 
-async fn open_views(config: &Config, caches: &Caches) -> anyhow::Result<Arc<dyn ViewStore>> {
+/// Opens the views, if this process keeps or serves them.
+async fn open_views(config: &Config, data: &mut DataDir, caches: &Caches) -> anyhow::Result<Option<Arc<dyn ViewStore>>> {
+    if !config.roles.has(Role::Views) && !config.roles.has(Role::Api) {
+        return Ok(None);
+    }
     let Some(uri) = &config.mongodb else {
+        data.claim(&caches.views)?;
         let store = EmbeddedStore::open(&caches.views).context("--data-dir: the embedded views cannot be opened")?;
-        return Ok(Arc::new(store));
+        return Ok(Some(Arc::new(store)));
     };
     let store = MongoStore::connect(uri, None).await.context("--mongodb: this is not a connection string (`mongodb://HOST:PORT/DATABASE`)")?;
     let ready = reach(|| store.ready()).await;
     ready.context("--mongodb: no MongoDB answers there; give the URI of a server that runs, or leave the flag out for embedded views")?;
-    Ok(Arc::new(store))
+    Ok(Some(Arc::new(store)))
+}
+
+/// Opens the local stores, if this process runs processors.
+fn open_stores(running: &[System], data: &mut DataDir, caches: &Caches) -> anyhow::Result<Option<FjallStores>> {
+    if running.is_empty() {
+        return Ok(None);
+    }
+    data.claim(&caches.state)?;
+    FjallStores::open(&caches.state, StoreOptions::default()).context("--data-dir: the stores of the processors cannot be opened").map(Some)
+}
+
+async fn start_processors(
+    running: &[System],
+    log: &Arc<FluvioLog>,
+    stores: FjallStores,
+    outside: &Outside,
+    telemetry: &Telemetry,
+) -> anyhow::Result<Vec<Runtime>> {
+    let options = RuntimeOptions {
+        log: log.clone(),
+        stores: Arc::new(stores),
+        clock: Arc::new(SystemClock),
+        calls: BTreeMap::new(),
+        observer: telemetry.streams.clone(),
+        instance: format!("orderflow-{}", std::process::id()),
+    };
+    let mut runtimes = Vec::new();
+    for system in running {
+        let options = RuntimeOptions { calls: outside.handlers(system.name), ..options.clone() };
+        let started = Runtime::start(&system.topology, options).await;
+        runtimes.push(started.with_context(|| format!("the processors of {} cannot start", system.name))?);
+    }
+    Ok(runtimes)
+}
+
+/// Returns what must work before this process is ready: what it runs, and nothing of what others run.
+fn ready_checks(broker: Option<&Broker>, runtimes: &[Runtime], sinks: Option<&Sinks>) -> Vec<Arc<dyn ReadyCheck>> {
+    let mut checks: Vec<Arc<dyn ReadyCheck>> = Vec::new();
+    if let Some(broker) = broker {
+        // First, because it explains whatever else does not work then.
+        checks.push(Arc::new(DiskTakesRecords { problem: broker.watch_disk() }));
+        checks.push(Arc::new(StreamsFlow { starting: broker.watch_starting_smartmodules() }));
+    }
+    if !runtimes.is_empty() {
+        checks.push(Arc::new(ProcessorsRun { statuses: runtimes.iter().map(Runtime::watch_statuses).collect() }));
+    }
+    checks.extend(sinks.map(Sinks::ready_check));
+    checks
 }
 
 /// Tries for a bounded time to reach something.

@@ -11,6 +11,7 @@ mod data_dir;
 mod instance;
 mod limits;
 mod provider;
+mod roles;
 mod server;
 mod systems;
 mod telemetry;

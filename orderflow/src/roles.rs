@@ -105,9 +105,15 @@ impl Selection {
     /// Checks what can be checked without knowing the systems.
     ///
     /// # Errors
-    /// If the settings contradict each other; the text names the flags.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
-        ensure!(self.only.is_none() || self.without.is_none(), "--only and --without: give one of them");
+    /// If the settings contradict each other or the roles; the text names the flags.
+    pub(crate) fn check(&self, roles: &Roles) -> anyhow::Result<()> {
+        let flag = match (&self.only, &self.without) {
+            (Some(_), Some(_)) => bail!("--only and --without: give one of them"),
+            (Some(_), None) => "--only",
+            (None, Some(_)) => "--without",
+            (None, None) => return Ok(()),
+        };
+        ensure!(roles.has(Role::Processors), "{flag}: this process runs no processors; leave the flag out, or add `processors` to --roles");
         Ok(())
     }
 
@@ -236,7 +242,9 @@ mod tests {
     #[test]
     fn only_and_without_exclude_each_other_and_the_nearer_one_wins() {
         let both = Selection { only: names("store"), without: names("payments"), ..Selection::default() };
-        assert!(both.check().expect_err("they exclude each other").to_string().contains("--without"));
+        assert!(both.check(&Roles::default()).expect_err("they exclude each other").to_string().contains("--without"));
+        let only = Selection { only: names("store"), ..Selection::default() };
+        assert!(only.check(&Roles([Role::Broker].into())).expect_err("it runs no processors").to_string().contains("--only"));
         let near = Selection { without: names("store"), ..Selection::default() };
         let far = Selection { only: names("payments"), systems: names("food-delivery"), ..Selection::default() };
         let joined = near.clone().or(far);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use axum::Router;
 use business::PartnerNames;
 use fluvio_streams::runtime::CallHandler;
@@ -28,12 +28,20 @@ pub(crate) fn all() -> anyhow::Result<Vec<System>> {
 /// # Errors
 /// If the settings of one do not work.
 pub(crate) fn configured(config: &Config) -> anyhow::Result<Vec<System>> {
-    let mut food_delivery = food_delivery::system(&food_delivery::Config::default()).context("food-delivery cannot work with its settings")?;
+    let settings = |names: &business::Names| config.business.get(names.system).cloned().unwrap_or_default();
+    let mut food_delivery = food_delivery::system(&settings(&food_delivery::names::NAMES)).context("--config: food-delivery cannot work with its settings")?;
+    let mut movie_booking = movie_booking::system(&settings(&movie_booking::names::NAMES)).context("--config: movie-booking cannot work with its settings")?;
     // Who only follows: any of these lines can be taken away.
     let told = crate::webhook::notifications(config.webhook.as_ref());
     notifications::follow::<food_delivery::FoodDelivery>(&mut food_delivery, &told);
+    notifications::follow::<movie_booking::MovieBooking>(&mut movie_booking, &told);
     marketing::follow(&mut food_delivery, &marketing::Config::default()).context("marketing cannot work with its settings")?;
-    Ok(vec![food_delivery])
+    let systems = vec![food_delivery, movie_booking];
+    let known: Vec<&str> = systems.iter().map(|system| system.name).collect();
+    match config.business.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(unknown) => bail!("--config: there is no business `{unknown}`; there are {}", known.join(", ")),
+        None => Ok(systems),
+    }
 }
 
 /// The outside systems that an instance calls.

@@ -2,12 +2,15 @@
 //!
 //! Through the official admin client, with the same types by which `fluvio topic create --config` reads the files: what is made by hand and what is made here is the same.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, bail};
 use fluvio::metadata::topic::TopicSpec;
 use fluvio::metadata::topic::config::TopicConfig;
 use fluvio::{FluvioAdmin, FluvioClusterConfig};
 use fluvio_streams::fluvio::{FluvioLog, REDACT_MAP, THIN_MAP};
 use fluvio_streams::log::{Log as _, NewTopic};
+use fluvio_streams::system::System;
 
 /// SmartModule by which people and other programs pick events.
 const EVENT_FILTER: &str = "event-filter";
@@ -26,22 +29,43 @@ macro_rules! topic_files {
     };
 }
 
-/// (file name, content) of the topic files.
-const FILES: &[(&str, &str)] = topic_files!("food-delivery":
-    "commands",
-    "dead-letters",
-    "notifications-events",
-    "notifications-journal",
-    "orders-events",
-    "orders-journal",
-    "payment-replies",
-    "payment-requests",
-    "payments-events",
-    "payments-journal",
-    "rejections",
-    "store-events",
-    "store-journal",
-);
+/// (file name, content) of the topic files, system by system.
+const FILES: &[&[(&str, &str)]] = &[
+    topic_files!("food-delivery":
+        "commands",
+        "dead-letters",
+        "notifications-events",
+        "notifications-journal",
+        "orders-events",
+        "orders-journal",
+        "payment-replies",
+        "payment-requests",
+        "payments-events",
+        "payments-journal",
+        "rejections",
+        "store-events",
+        "store-journal",
+    ),
+    topic_files!("movie-booking":
+        "bookings-events",
+        "bookings-journal",
+        "commands",
+        "dead-letters",
+        "notifications-events",
+        "notifications-journal",
+        "payment-replies",
+        "payment-requests",
+        "payments-events",
+        "payments-journal",
+        "rejections",
+        "seat-replies",
+        "seat-requests",
+        "seats-events",
+        "seats-journal",
+        "tickets-events",
+        "tickets-journal",
+    ),
+];
 
 /// A topic as its file describes it.
 #[derive(Debug, Clone)]
@@ -71,7 +95,18 @@ pub(crate) fn all(partitions: u32) -> anyhow::Result<Vec<Topic>> {
     };
     let systems = crate::systems::all()?;
     let brought = systems.iter().flat_map(|system| system.follower_topics.iter().map(|text| (system.name, *text)));
-    FILES.iter().copied().chain(brought).map(read).collect()
+    FILES.concat().into_iter().chain(brought).map(read).collect()
+}
+
+/// Returns the topics of these systems, whoever runs their processors.
+///
+/// # Errors
+/// If a file is not what Fluvio takes.
+pub(crate) fn of(systems: &[System], partitions: u32) -> anyhow::Result<Vec<Topic>> {
+    let used: BTreeSet<String> = systems.iter().flat_map(|system| system.topology.topics()).collect();
+    let mut topics = all(partitions)?;
+    topics.retain(|topic| used.contains(&topic.name));
+    Ok(topics)
 }
 
 /// Connects to the control plane of a cluster.
@@ -117,9 +152,14 @@ pub(crate) async fn apply(admin: &FluvioAdmin, log: &FluvioLog, topics: &[Topic]
     let mut created = 0;
     for (topic, state) in topics.iter().zip(&states) {
         if *state == State::Missing {
-            let result = admin.create(topic.name.clone(), false, topic.spec.clone()).await;
-            result.with_context(|| format!("cannot create topic `{}`", topic.name))?;
-            created += 1;
+            let Err(error) = admin.create(topic.name.clone(), false, topic.spec.clone()).await else {
+                created += 1;
+                continue;
+            };
+            // Another process that starts at this moment may have been faster.
+            if self::states(admin, std::slice::from_ref(topic)).await? != [State::Present(topic.spec.partitions())] {
+                return Err(error.context(format!("cannot create topic `{}`", topic.name)));
+            }
         }
     }
     for topic in topics {
@@ -135,8 +175,6 @@ pub(crate) async fn apply(admin: &FluvioAdmin, log: &FluvioLog, topics: &[Topic]
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]

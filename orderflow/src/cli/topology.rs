@@ -1,9 +1,10 @@
-//! `orderflow topology`: what runs, printed from what runs.
+//! `orderflow topology`: what an instance runs, printed from what runs.
 
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use crate::roles::{Roles, Selection};
 use crate::systems;
 
 #[derive(Debug, Args)]
@@ -11,6 +12,8 @@ pub(super) struct Arguments {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -22,7 +25,9 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    for system in systems::all()? {
+    let selection = &arguments.selection;
+    selection.check(&Roles::default())?;
+    for system in selection.running(&selection.systems(systems::all()?)?)? {
         match arguments.format {
             Format::Text => print!("{}", system.topology.to_text()),
             Format::Mermaid => print!("{}", system.topology.to_mermaid()),

@@ -1,6 +1,7 @@
 //! `orderflow up`: starts an instance and runs it until Ctrl-C or SIGTERM.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Settings, Storage};
 use crate::instance::{Addresses, Instance};
+use crate::roles::{Role, Roles};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -72,6 +74,7 @@ fn write_addresses(path: &Path, addresses: &Addresses) -> anyhow::Result<()> {
 
 fn print_welcome(config: &Config, addresses: &Addresses) {
     let Addresses { sc, spu, http, metrics } = addresses;
+    let roles = &config.roles;
     let broker = match spu {
         Some(spu) => format!("Fluvio broker  {sc} (SC), {spu} (SPU), embedded"),
         None => format!("Fluvio cluster {sc}"),
@@ -80,16 +83,34 @@ fn print_welcome(config: &Config, addresses: &Addresses) {
         Storage::Directory(directory) => directory.display().to_string(),
         Storage::Ephemeral => "temporary, removed at the end".to_owned(),
     };
-    let views = if config.mongodb.is_some() { "MongoDB" } else { "embedded" };
-    let order = r#"o-1:{"type":"PlaceOrder","orderId":"o-1","item":"chicken","quantity":1,"address":"Seoul","price":18000}"#;
+    let views = match (&config.mongodb, roles.has(Role::Views) || roles.has(Role::Api)) {
+        (_, false) => "elsewhere",
+        (Some(_), true) => "MongoDB",
+        (None, true) => "embedded",
+    };
+    let http_shown = if roles.has(Role::Api) { format!("HTTP API       http://{http}") } else { format!("health         http://{http}/health/ready") };
+    let roles_shown = if *roles == Roles::default() { String::new() } else { format!("\n  roles          {}", roles.names().collect::<Vec<_>>().join(", ")) };
     say(&format!(
         "orderflow {version}
 
   {broker}
-  HTTP API       http://{http}
+  {http_shown}
   metrics        http://{metrics}/metrics
-  data           {data}; views: {views}
+  data           {data}; views: {views}{roles_shown}
+{hints}
+Ctrl-C stops; the next start continues where it was.
 
+",
+        version = env!("CARGO_PKG_VERSION"),
+        hints = if roles.has(Role::Api) { first_order(sc, http) } else { String::new() },
+    ));
+}
+
+/// Returns lines to paste.
+fn first_order(sc: &str, http: &SocketAddr) -> String {
+    let order = r#"o-1:{"type":"PlaceOrder","orderId":"o-1","item":"chicken","quantity":1,"address":"Seoul","price":18000}"#;
+    format!(
+        "
 Place an order, and look at it:
 
   echo '{order}' | fluvio -c {sc} produce food-delivery-commands --key-separator ':'
@@ -99,12 +120,8 @@ The same over HTTP, and what happened, as events:
 
   curl -i -X POST http://{http}/food-delivery/orders -H 'content-type: application/json' -d '{{\"item\":\"chicken\"}}'
   fluvio -c {sc} consume food-delivery-orders-events -B -d
-
-Ctrl-C stops; the next start continues where it was.
-
-",
-        version = env!("CARGO_PKG_VERSION"),
-    ));
+"
+    )
 }
 
 /// Prints to stdout. That nobody reads it any more is no reason to end.

@@ -2,12 +2,14 @@
 
 use fluvio_streams::breaker::BreakerConfig;
 use fluvio_streams::guard::{GuardConfig, GuardConfigError, GuardTotals};
+use serde::Deserialize;
 
 use crate::names::Names;
 use crate::topics;
 
 /// Settings of a business; the default is what the contract says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Config {
     /// How long a customer waits for the partner, in ms. Default 610.
     pub deadline_ms: i64,
