@@ -379,7 +379,8 @@ pub fn killed_everywhere<B: Business>(world: impl Fn() -> World<B>, story: impl 
         disturbed.driver.crash_at(step);
         story(&mut disturbed);
         assert_eq!(disturbed.look(), expected, "killed at step {step}");
-        if disturbed.driver.crashes() == 0 {
+        // A story may take processors down itself; it is at its end when it does not come to the place any more.
+        if disturbed.driver.steps() < step {
             assert!(step > 20, "a story has many places to die at, this one had {step}");
             return;
         }
