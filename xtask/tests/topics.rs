@@ -40,9 +40,15 @@ fn text(path: &Path) -> String {
     path.file_stem().and_then(|stem| stem.to_str()).expect("a file name is text").to_owned()
 }
 
-/// Every topic file as (system, file name without extension, its configuration).
+/// Every topic file as (system, file name without extension, its configuration): of the businesses, and those that followers bring with them.
 fn topics() -> Vec<(String, String, TopicConfig)> {
-    let systems = entries(&directory()).into_iter().filter(|path| path.is_dir());
+    let rows = entries(&Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("processors"));
+    let brought = rows.into_iter().map(|row| row.join("topics")).filter(|directory| directory.is_dir());
+    brought.flat_map(|directory| topics_below(&directory)).chain(topics_below(&directory())).collect()
+}
+
+fn topics_below(directory: &Path) -> Vec<(String, String, TopicConfig)> {
+    let systems = entries(directory).into_iter().filter(|path| path.is_dir());
     let files = systems.flat_map(|system| entries(&system).into_iter().map(move |file| (text(&system), file)));
     files
         .map(|(system, file)| {
@@ -55,7 +61,7 @@ fn topics() -> Vec<(String, String, TopicConfig)> {
 
 #[test]
 fn food_delivery_has_its_topics() {
-    let found: BTreeSet<String> = topics().into_iter().filter(|(system, ..)| system == "food-delivery").map(|(_, name, _)| name).collect();
+    let found: BTreeSet<String> = topics_below(&directory()).into_iter().filter(|(system, ..)| system == "food-delivery").map(|(_, name, _)| name).collect();
     assert_eq!(found, FOOD_DELIVERY.map(str::to_owned).into());
 }
 

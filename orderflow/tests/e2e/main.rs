@@ -6,6 +6,7 @@ mod commands;
 mod crash;
 mod demo;
 mod disk;
+mod followers;
 mod http;
 mod load;
 mod metrics;
