@@ -8,6 +8,7 @@
 mod cli;
 mod config;
 mod data_dir;
+mod delivery_desk;
 mod instance;
 mod limits;
 mod provider;

@@ -65,6 +65,24 @@ const FILES: &[&[(&str, &str)]] = &[
         "tickets-events",
         "tickets-journal",
     ),
+    topic_files!("mask-shop":
+        "commands",
+        "couriers-journal",
+        "dead-letters",
+        "delivery-events",
+        "delivery-journal",
+        "delivery-replies",
+        "delivery-requests",
+        "inventory-events",
+        "inventory-journal",
+        "notifications-events",
+        "notifications-journal",
+        "orders-events",
+        "orders-journal",
+        "rejections",
+        "stock-replies",
+        "stock-requests",
+    ),
 ];
 
 /// A topic as its file describes it.
