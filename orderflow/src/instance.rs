@@ -244,14 +244,13 @@ async fn start_processors(
         log: log.clone(),
         stores: Arc::new(stores),
         clock: Arc::new(SystemClock),
-        calls: BTreeMap::new(),
+        calls: outside.handlers(),
         observer: telemetry.streams.clone(),
         instance: format!("orderflow-{}", std::process::id()),
     };
     let mut runtimes = Vec::new();
     for system in running {
-        let options = RuntimeOptions { calls: outside.handlers(system.name), ..options.clone() };
-        let started = Runtime::start(&system.topology, options).await;
+        let started = Runtime::start(&system.topology, options.clone()).await;
         runtimes.push(started.with_context(|| format!("the processors of {} cannot start", system.name))?);
     }
     Ok(runtimes)

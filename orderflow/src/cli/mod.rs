@@ -3,6 +3,7 @@
 mod bench;
 mod client;
 mod demo;
+mod reconcile;
 mod topics;
 mod topology;
 mod up;
@@ -36,6 +37,8 @@ enum Command {
     Topology(topology::Arguments),
     /// List the topics and SmartModules that the systems need, or create them on a cluster
     Topics(topics::Arguments),
+    /// Compare what was captured and refunded with the payment provider's own record; exits with 1 if they differ, with 2 if they could not be compared
+    Reconcile(reconcile::Arguments),
     /// Measure throughput, latency, restore time and memory; prints JSON
     Bench(bench::Arguments),
 }
@@ -48,15 +51,21 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Topology(arguments) => topology::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
+        Command::Reconcile(arguments) => Ok(reconcile::run(&arguments)),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        for cause in error.chain().skip(1) {
-            eprintln!("  because: {cause}");
-        }
+        tell(&error);
         ExitCode::FAILURE
     })
+}
+
+/// Says on stderr what went wrong and why.
+fn tell(error: &anyhow::Error) {
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
 }
 
 /// The official client logs as an error that its connection ends, also when we end it.

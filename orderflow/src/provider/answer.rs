@@ -77,7 +77,8 @@ pub(super) fn inquired(status: u16, body: &[u8]) -> Heard {
         // A bare 404 may come from a provider that answers no inquiries, or from what stands before it.
         (200..=299 | 404, Some(Body { outcome: Said::Unknown, .. })) => Heard::Unknown,
         (200..=299, Some(body)) => settles(Operation::Accept, body).map_or_else(|| Heard::InDoubt { detail: describe(status, said.as_ref()) }, Heard::Answer),
-        _ => Heard::NotDone { detail: describe(status, said.as_ref()), may_retry: !(300..500).contains(&status) || matches!(status, 408 | 425 | 429), after: None },
+        // Nothing of this is about the key. What is neither overload nor an error of the moment will be so the next time.
+        _ => Heard::NotDone { detail: describe(status, said.as_ref()), may_retry: matches!(status, 408 | 425 | 429 | 500..), after: None },
     }
 }
 
@@ -188,7 +189,8 @@ mod tests {
             (401, r#"{"outcome":"unknown"}"#, "not done"),
             (500, r#"{"outcome":"unknown"}"#, "not done, retry"),
             (429, NOTHING, "not done, retry"),
-            (200, NOTHING, "in doubt"),
+            (200, NOTHING, "not done"),
+            (200, "<html>", "not done"),
             (302, NOTHING, "not done"),
         ] {
             assert_eq!(kind(&inquired(status, body.as_bytes())), expected, "{status} {body}");
@@ -203,7 +205,9 @@ mod tests {
         let body = br#"{"outcome":"accepted","answers":9}"#;
         let Heard::Answer(response) = posted(Operation::Accept, 200, None, body) else { panic!("it is an answer") };
         assert_eq!(response.answers, 1, "how often a reply is published is ours to say");
-        for (given, expected) in [("2", Some(Duration::from_secs(2))), ("999999", Some(PROVIDER_RETRY_AFTER_MAX)), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)] {
+        for (given, expected) in
+            [("2", Some(Duration::from_secs(2))), ("999999", Some(PROVIDER_RETRY_AFTER_MAX)), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)]
+        {
             let Heard::NotDone { after, .. } = posted(Operation::Accept, 429, Some(given), b"") else { panic!("nothing was done") };
             assert_eq!(after, expected, "{given}");
         }

@@ -34,8 +34,11 @@ impl HttpProvider {
     /// If the certificates of the endpoint cannot be used.
     pub(crate) fn new(endpoint: PaymentEndpoint, try_timeout: Duration) -> anyhow::Result<Self> {
         // A redirect is not followed: the request and its token are for this address, and a charge is not sent to two.
-        let mut builder =
-            Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).connect_timeout(PROVIDER_CONNECT_TIMEOUT.min(try_timeout)).tcp_nodelay(true);
+        let mut builder = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(PROVIDER_CONNECT_TIMEOUT.min(try_timeout))
+            .tcp_nodelay(true);
         if let Some(pem) = &endpoint.ca_pem {
             let certificates = Certificate::from_pem_bundle(pem.as_bytes()).context("--payment-provider-ca-file: it does not hold certificates in PEM")?;
             ensure!(!certificates.is_empty(), "--payment-provider-ca-file: it does not hold certificates in PEM");

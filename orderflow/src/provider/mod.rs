@@ -31,7 +31,6 @@ use tokio::time::{Instant, sleep, timeout};
 use self::answer::Heard;
 use self::budget::RetryBudget;
 pub(crate) use self::http::HttpProvider;
-pub(crate) use self::ledger::Entry;
 use self::pace::Pace;
 use self::pursuit::{Next, Pursuit, Times};
 use self::simulated::Simulated;
@@ -47,6 +46,8 @@ pub(crate) struct PaymentProvider {
     pace: Option<Mutex<Pace>>,
     budget: Mutex<RetryBudget>,
     times: Times,
+    /// How long a request may wait for its turn.
+    wait_max: Duration,
     began: Instant,
     meters: Arc<ProviderMeters>,
 }
@@ -83,14 +84,10 @@ impl PaymentProvider {
             pace: config.rate.map(|rate| Mutex::new(Pace::new(rate))),
             budget: Mutex::new(RetryBudget::new(config.retry_percent, PROVIDER_RETRIES_PER_SECOND)),
             times: Times { call: config.call_timeout, settle: config.settle },
+            wait_max: PROVIDER_WAIT_MAX,
             began: Instant::now(),
             meters,
         })
-    }
-
-    /// Returns a handler of the calls of one system. Orders of different systems may have the same id, so its name is put before every key.
-    pub(crate) fn handler(self: &Arc<Self>, system: &str) -> Arc<dyn CallHandler> {
-        Arc::new(OfSystem { provider: Arc::clone(self), system: system.to_owned() })
     }
 
     /// Returns the router of the provider's ledger, if it is simulated.
@@ -99,6 +96,16 @@ impl PaymentProvider {
             Endpoint::Simulated(simulated) => simulated.router(),
             Endpoint::Http(_) => Router::new(),
         }
+    }
+
+    async fn answer(&self, call: &Call, again: bool) -> String {
+        let started = Instant::now();
+        let (operation, response) = match serde_json::from_str::<ProviderRequest>(&call.request) {
+            Ok(request) => (name_of(request.operation), self.carry_out(&request, again).await),
+            Err(error) => ("unreadable", failed(&format!("the provider cannot read the request: {error}"))),
+        };
+        self.meters.answered(operation, outcome_of(&response), started.elapsed());
+        serde_json::to_string(&response).unwrap_or_else(|_| String::from(r#"{"outcome":"failed"}"#))
     }
 
     /// Pursues a request until its outcome is known, however long that takes: who asks can do nothing with "perhaps".
@@ -157,12 +164,12 @@ impl PaymentProvider {
     async fn turn(&self) -> Result<Place<'_>, NoTurn> {
         let since = self.now();
         // The semaphore is never closed.
-        let Ok(Ok(permit)) = timeout(PROVIDER_WAIT_MAX, self.places.acquire()).await else { return Err(NoTurn) };
+        let Ok(Ok(permit)) = timeout(self.wait_max, self.places.acquire()).await else { return Err(NoTurn) };
         let place = Place { provider: self, permit: Some(permit) };
         self.show_places();
         if let Some(pace) = &self.pace {
             let now = self.now();
-            let wait_max = PROVIDER_WAIT_MAX.saturating_sub(now - since);
+            let wait_max = self.wait_max.saturating_sub(now - since);
             let wait = pace.lock().unwrap_or_else(PoisonError::into_inner).reserve(now, wait_max).ok_or(NoTurn)?;
             sleep(wait).await;
         }
@@ -195,29 +202,8 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The provider as one system calls it.
-struct OfSystem {
-    provider: Arc<PaymentProvider>,
-    system: String,
-}
-
-impl OfSystem {
-    async fn answer(&self, call: &Call, again: bool) -> String {
-        let started = Instant::now();
-        let (operation, response) = match serde_json::from_str::<ProviderRequest>(&call.request) {
-            Ok(mut request) => {
-                request.idempotency_key = format!("{}/{}", self.system, request.idempotency_key);
-                (name_of(request.operation), self.provider.carry_out(&request, again).await)
-            }
-            Err(error) => ("unreadable", failed(&format!("the provider cannot read the request: {error}"))),
-        };
-        self.provider.meters.answered(operation, outcome_of(&response), started.elapsed());
-        serde_json::to_string(&response).unwrap_or_else(|_| String::from(r#"{"outcome":"failed"}"#))
-    }
-}
-
 #[async_trait]
-impl CallHandler for OfSystem {
+impl CallHandler for PaymentProvider {
     async fn call(&self, call: &Call) -> String {
         self.answer(call, false).await
     }

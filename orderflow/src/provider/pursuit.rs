@@ -10,9 +10,7 @@ use business::partner::provider::{Operation, ProviderOutcome, ProviderResponse};
 
 use super::answer::Heard;
 use super::backoff::backoff;
-use crate::limits::{
-    PROVIDER_BACKOFF, PROVIDER_BACKOFF_MAX, PROVIDER_INQUIRY_BACKOFF_MAX, PROVIDER_NOT_DONE_TRIES_MAX, PROVIDER_NOT_DONE_WAIT_MAX,
-};
+use crate::limits::{PROVIDER_BACKOFF, PROVIDER_BACKOFF_MAX, PROVIDER_INQUIRY_BACKOFF_MAX, PROVIDER_NOT_DONE_TRIES_MAX, PROVIDER_NOT_DONE_WAIT_MAX};
 
 /// How long a call may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,8 +233,7 @@ mod tests {
             }
             let (mut now, mut faults, mut after_faults) = (Duration::ZERO, faults.into_iter(), 0);
             let mut next = Next::Post(Duration::ZERO);
-            loop {
-                let (Next::Post(wait) | Next::Inquire(wait)) = next else { break };
+            while let Next::Post(wait) | Next::Inquire(wait) = next {
                 now += wait;
                 ledger.advance(now);
                 let (fault, delay) = faults.next().unwrap_or_else(|| { after_faults += 1; (9, 0) });

@@ -20,7 +20,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 struct World {
     provider: Arc<PaymentProvider>,
-    handler: Arc<dyn CallHandler>,
     _directory: TempDir,
 }
 
@@ -33,8 +32,7 @@ fn world(config: &PaymentConfig) -> World {
     let telemetry = Telemetry::new(&[], 1).expect("the catalog is right");
     let ledger = directory.path().join("ledger");
     let provider = PaymentProvider::new(config, PaymentProfile::Instant, &ledger, Arc::clone(&telemetry.provider)).expect("the settings work");
-    let provider = Arc::new(provider);
-    World { handler: provider.handler("food-delivery"), provider, _directory: directory }
+    World { provider: Arc::new(provider), _directory: directory }
 }
 
 fn at(server: &Server, config: PaymentConfig) -> World {
@@ -46,7 +44,7 @@ fn call(operation: Operation, customer: &str, order: u32) -> Call {
     let id = format!("o-{order}");
     let request = ProviderRequest {
         operation,
-        idempotency_key: format!("{}@0-{order}", ProviderRequest::key(operation, &id, 1)),
+        idempotency_key: format!("food-delivery/{}@0-{order}", ProviderRequest::key(operation, &id, 1)),
         id,
         attempt: 1,
         amount: 100,
@@ -64,7 +62,7 @@ fn read(answer: &str) -> ProviderResponse {
 
 impl World {
     async fn outcome(&self, call: &Call) -> ProviderOutcome {
-        read(&timeout(LIMIT, self.handler.call(call)).await.expect("it ends")).outcome
+        read(&timeout(LIMIT, self.provider.call(call)).await.expect("it ends")).outcome
     }
 
     async fn charge(&self, order: u32) -> ProviderOutcome {
@@ -72,7 +70,7 @@ impl World {
     }
 
     async fn charge_again(&self, order: u32) -> ProviderOutcome {
-        read(&timeout(LIMIT, self.handler.call_again(&call(Operation::Accept, "kim", order))).await.expect("it ends")).outcome
+        read(&timeout(LIMIT, self.provider.call_again(&call(Operation::Accept, "kim", order))).await.expect("it ends")).outcome
     }
 
     async fn refund(&self, order: u32) -> ProviderOutcome {
@@ -86,18 +84,15 @@ mod simulated {
     use super::*;
 
     #[tokio::test]
-    async fn money_moves_once_for_each_key_of_each_system() {
+    async fn money_moves_once_for_each_key() {
         let world = world(&quick());
-        let other = world.provider.handler("movie-booking");
         for _ in 0..3 {
             assert_eq!(world.charge(1).await, Accepted);
             assert_eq!(world.outcome(&call(Operation::Accept, "simulate-decline", 2)).await, Declined);
             assert_eq!(world.refund(1).await, Undone);
-            // An order of another system may have the same id, and its command the same place.
-            assert_eq!(read(&other.call(&call(Operation::Accept, "kim", 1)).await).outcome, Accepted);
         }
         let Endpoint::Simulated(simulated) = &world.provider.endpoint else { panic!("it is simulated") };
-        assert_eq!(simulated.moved_won(), (200, 100));
+        assert_eq!(simulated.moved_won(), (100, 100));
     }
 
     #[tokio::test]
@@ -126,21 +121,25 @@ mod simulated {
         assert_eq!(world.charge(1).await, Accepted);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn calls_keep_to_the_pace_and_those_that_would_wait_too_long_fail_at_once() {
-        let world = world(&PaymentConfig { rate: Some(10), ..quick() });
+        let World { provider, _directory } = world(&PaymentConfig { rate: Some(50), ..quick() });
+        let mut provider = Arc::into_inner(provider).expect("nobody else has it");
+        provider.wait_max = 400 * MS;
+        let provider = Arc::new(provider);
         let began = Instant::now();
         let mut calls = JoinSet::new();
-        for order in 0..300 {
-            let handler = Arc::clone(&world.handler);
-            calls.spawn(async move { (read(&handler.call(&call(Operation::Accept, "kim", order)).await).outcome, began.elapsed()) });
+        for order in 0..60 {
+            let provider = Arc::clone(&provider);
+            calls.spawn(async move { (read(&provider.call(&call(Operation::Accept, "kim", order)).await).outcome, began.elapsed()) });
         }
         let outcomes = calls.join_all().await;
-        let waits: BTreeSet<Duration> = outcomes.iter().filter(|(outcome, _)| *outcome == Accepted).map(|(_, after)| *after).collect();
-        assert_eq!(waits.len(), 251, "one each 100 ms for 25 s");
-        assert!(waits.iter().zip(0..).all(|(after, slot)| after.abs_diff(slot * 100 * MS) <= MS), "{waits:?}");
-        let refused: Vec<_> = outcomes.iter().filter(|(outcome, _)| *outcome == Failed).collect();
-        assert!(refused.len() == 49 && refused.iter().all(|(_, after)| *after < MS), "{refused:?}");
+        let (accepted, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(outcome, _)| *outcome == Accepted);
+        // One each 20 ms for 400 ms; a machine that is slow to begin lets a few more in.
+        assert!((21..40).contains(&accepted.len()), "{}", accepted.len());
+        let last = accepted.iter().map(|(_, after)| *after).max().expect("there are some");
+        assert!(last >= (accepted.len() as u32 - 1) * 20 * MS, "{} calls within {last:?}", accepted.len());
+        assert!(refused.iter().all(|(outcome, _)| *outcome == Failed));
     }
 }
 
@@ -242,7 +241,7 @@ async fn a_provider_that_is_not_there_did_nothing() {
 async fn a_call_that_is_made_again_is_not_failed_because_this_time_it_is_refused() {
     let server = Server::start(|number| if number == 0 { Does::DropAfterCharging } else { Does::Status(401) }).await;
     let world = at(&server, quick());
-    let died = timeout(50 * MS, world.handler.call(&call(Operation::Accept, "kim", 1))).await;
+    let died = timeout(50 * MS, world.provider.call(&call(Operation::Accept, "kim", 1))).await;
     assert!(died.is_err() && server.ledger().len() == 1, "it charged and has not said so");
     assert_eq!(world.charge_again(1).await, Accepted);
     assert_eq!(server.ledger().len(), 1);
@@ -255,8 +254,8 @@ async fn many_calls_to_a_provider_in_trouble_keep_to_the_budget_and_each_key_is_
     let world = at(&server, PaymentConfig { call_timeout: 60_000 * MS, calls_max: 8, ..quick() });
     let mut calls = JoinSet::new();
     for order in 0..200 {
-        let handler = Arc::clone(&world.handler);
-        calls.spawn(async move { read(&handler.call(&call(Operation::Accept, "kim", order)).await).outcome });
+        let provider = Arc::clone(&world.provider);
+        calls.spawn(async move { read(&provider.call(&call(Operation::Accept, "kim", order)).await).outcome });
     }
     let outcomes = timeout(LIMIT, calls.join_all()).await.expect("they end");
     assert!(outcomes.iter().all(|outcome| *outcome == Accepted));

@@ -12,5 +12,6 @@ mod load;
 mod metrics;
 mod mongodb;
 mod path;
+mod payments;
 mod start;
 mod support;
