@@ -201,7 +201,9 @@ async fn deliveries_that_hang_leave_places_to_the_others_and_their_own_in_the_en
     assert!(is_retry(&hung, "in time"), "{hung:?}");
     assert_eq!([first, second, third], [Answer::Delivered, Answer::Delivered, Answer::Delivered]);
     // Those that waited for a place had all the time of their own.
-    let all = async { tokio::join!(outcome(&webhook, "hang"), outcome(&webhook, "hang"), outcome(&webhook, "200"), outcome(&webhook, "hang"), outcome(&webhook, "201")) };
+    let all = async {
+        tokio::join!(outcome(&webhook, "hang"), outcome(&webhook, "hang"), outcome(&webhook, "200"), outcome(&webhook, "hang"), outcome(&webhook, "201"))
+    };
     let (.., last) = all.await;
     assert_eq!(last, Answer::Delivered);
     assert_eq!(webhook.places.available_permits(), 2);
@@ -216,4 +218,16 @@ async fn without_a_webhook_and_without_sense_a_delivery_is_refused() {
     let answer: Answer = serde_json::from_str(&receiver.webhook(1).call(&garbage).await).expect("an answer is JSON");
     assert!(matches!(answer, Answer::Refused { .. }), "{answer:?}");
     assert_eq!(receiver.keys(), [""; 0]);
+}
+
+#[test]
+fn customers_are_told_in_sentences_made_for_their_business() {
+    use business::front::state::Status;
+    for names in [food_delivery::names::NAMES, mask_shop::names::NAMES, movie_booking::names::NAMES] {
+        let statuses = Status::all(&names).into_iter().map(|status| status.name(&names));
+        for subject in statuses.chain([names.words.undone]) {
+            let sentence = notifications::sentences::sentence(&names, subject, None, "x-1");
+            assert!(sentence.contains("x-1") && !sentence.contains("x-1: "), "{}, {subject}: {sentence}", names.system);
+        }
+    }
 }

@@ -15,3 +15,4 @@ mod path;
 mod payments;
 mod start;
 mod support;
+mod webhook;

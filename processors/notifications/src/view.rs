@@ -79,3 +79,32 @@ impl Projection for View {
         Ok(Value::Object(document))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fluvio_streams::envelope::{self, Format};
+    use fluvio_streams::record::Position;
+    use serde_json::json;
+
+    use super::*;
+
+    fn fold(current: Option<Value>, offset: i64, kind: &str, id: &str, data: &Value) -> Value {
+        let view = View::new("tea-house", &["customerId"]);
+        let position = Position { topic: view.topic(), partition: 0, offset };
+        let event = json!({"specversion": "1.0", "type": kind, "id": id, "subject": "c-1", "time": "2026-01-01T00:00:00Z", "data": data});
+        let event = envelope::read(Format::Event, position, None, event.to_string().as_bytes(), 0).expect("it is an event");
+        assert_eq!(view.document_id(&event), Ok(Some("n/0/1/0".to_owned())));
+        view.fold(current, &event).expect("it is well formed")
+    }
+
+    #[test]
+    fn a_notification_that_is_sent_again_after_a_crash_does_not_undo_its_delivery() {
+        let told = json!({"cupId": "c-1", "customerId": "kim", "status": "Served", "delivery": "Pending"});
+        let ended = json!({"notificationId": "n/0/1/0", "cupId": "c-1", "customerId": "kim", "attempts": 3});
+        let pending = fold(None, 0, NOTIFIED, "n/0/1/0", &told);
+        assert_eq!((&pending["delivery"], &pending["notifiedAt"]), (&json!("Pending"), &json!("2026-01-01T00:00:00.000Z")));
+        let delivered = fold(Some(pending), 1, DELIVERED, "n/0/2/0", &ended);
+        assert_eq!((&delivered["delivery"], &delivered["attempts"], &delivered["status"]), (&json!("Delivered"), &json!(3), &json!("Served")));
+        assert_eq!(fold(Some(delivered.clone()), 2, NOTIFIED, "n/0/1/0", &told), delivered);
+    }
+}
