@@ -1,4 +1,4 @@
-//! A business as data: its topology, its commands, what their outcomes mean, and its views.
+//! A business as data: its topology, its commands and other records, what outcomes mean, and its views.
 //!
 //! A row of the workspace (`processors/<business>`) exports one [`System`]; the binary lists them. The HTTP layer makes routes of it without knowing the business.
 
@@ -31,6 +31,35 @@ pub struct CommandSpec {
     pub id_prefix: &'static str,
     /// Checks the command object (with `type` and the id filled in) before it is sent: the same rules by which the processor reads it.
     pub check: fn(&serde_json::Value) -> Result<(), FieldError>,
+    /// Returns the JSON Schema (2020-12) of the command object, given its type: what senders may rely on. See [`RecordSpec::schema`].
+    pub schema: fn(kind: &str) -> serde_json::Value,
+}
+
+/// Who writes records of a type, and so who reads them and must be able to after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// The system: anybody may read them.
+    System,
+    /// Anybody: the system reads them.
+    Outside,
+    /// Both sides are the system's own, and anybody may take either: requests and their replies.
+    Either,
+}
+
+/// A type of records in a topic: part of the contract with everybody outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordSpec {
+    /// Topic.
+    pub topic: String,
+    /// Event or command type.
+    pub kind: String,
+    /// Who writes them.
+    pub writer: Writer,
+    /// Name of the follower that brings them with it, and takes them with it when it goes.
+    pub follower: Option<&'static str>,
+    /// JSON Schema (2020-12) of an event's `data`, or of a whole command object; `description` says what it is. Members that it does not name are allowed and ignored. `x-version` counts
+    /// deliberate breaks; 1 if it is left out.
+    pub schema: serde_json::Value,
 }
 
 /// What an event or rejection means to the sender of a command.
@@ -44,6 +73,8 @@ pub enum Outcome {
     Declined,
     /// A rule said no.
     Refused,
+    /// Too much is waiting already: nothing was done, and it may be asked again.
+    Overloaded,
     /// There is no such aggregate.
     Unknown,
     /// The command was taken before; its outcome stands.
@@ -87,4 +118,20 @@ pub struct System {
     pub views: Vec<ViewSpec>,
     /// Topics that its followers bring with them, each as the YAML that `fluvio topic create --config` takes: they go when the follower goes. Its own stand below `topics/`.
     pub follower_topics: Vec<&'static str>,
+    /// Types of records beside its [`System::commands`].
+    pub records: Vec<RecordSpec>,
+}
+
+impl System {
+    /// Returns every type of records that anybody outside may read or write, the commands among them.
+    pub fn contract(&self) -> Vec<RecordSpec> {
+        let of_command = |command: &CommandSpec| RecordSpec {
+            topic: self.commands_topic.clone(),
+            kind: command.kind.to_owned(),
+            writer: Writer::Outside,
+            follower: None,
+            schema: (command.schema)(command.kind),
+        };
+        self.commands.iter().map(of_command).chain(self.records.iter().cloned()).collect()
+    }
 }

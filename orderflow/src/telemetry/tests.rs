@@ -43,6 +43,7 @@ fn shop() -> System {
         projections: Vec::new(),
         views: Vec::new(),
         follower_topics: Vec::new(),
+        records: Vec::new(),
     }
 }
 

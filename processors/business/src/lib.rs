@@ -14,6 +14,7 @@ pub mod limits;
 mod names;
 pub mod partner;
 mod rules;
+pub mod schema;
 mod system;
 pub mod testing;
 pub mod topics;

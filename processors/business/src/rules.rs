@@ -15,6 +15,7 @@ use crate::fields::Fields;
 use crate::front::event::Event;
 use crate::front::state::Aggregate;
 use crate::names::Names;
+use crate::schema::Described;
 
 /// What a customer asks to have established.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +67,11 @@ pub trait Business: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`FieldError`] naming the field that is missing or wrong.
     fn open(fields: Fields<'_>) -> Result<Opening<Self::Details>, FieldError>;
+
+    /// Describes what the business adds to commands and events that all businesses have.
+    fn describe() -> Described {
+        Described::default()
+    }
 
     /// Returns what the partner must know beside the id, the customer and the amount.
     fn request(_aggregate: &Aggregate<Self::Details>) -> Map<String, Value> {

@@ -12,6 +12,7 @@ use crate::front::{self, commands};
 use crate::names::Names;
 use crate::partner;
 use crate::rules::Business;
+use crate::schema::records;
 use crate::topics;
 use crate::view::Documents;
 
@@ -35,5 +36,6 @@ pub fn system<B: Business>(config: &Config, followers: &[FollowerNames], view: V
         projections: vec![Arc::new(Documents::<B>::new(view.filters))],
         views: vec![view],
         follower_topics: Vec::new(),
+        records: records::of_business::<B>(followers),
     })
 }

@@ -99,6 +99,7 @@ fn outcome(_command: &str, event: &str, data: &Value) -> Option<(Outcome, Option
         ("CounterDeferred", _) => Outcome::Deferred,
         ("CounterDeclined", _) => Outcome::Declined,
         ("CommandRejected", Some("CounterUnknown")) => Outcome::Unknown,
+        ("CommandRejected", Some("CountersOverloaded")) => Outcome::Overloaded,
         ("CommandRejected", Some("DuplicateCommand")) => Outcome::Repeated,
         ("CommandRejected", _) => Outcome::Refused,
         ("DeadLetter", _) => return Some((Outcome::Refused, Some("Unreadable".to_owned()))),
@@ -119,7 +120,8 @@ pub(crate) fn system() -> System {
         dead_letters: DEAD_LETTERS.into(),
         logic: Arc::new(Nothing),
     };
-    let command = |kind, verb, check| CommandSpec { kind, collection: "counters", verb, subject_field: "counterId", id_prefix: "c", check };
+    let command =
+        |kind, verb, check| CommandSpec { kind, collection: "counters", verb, subject_field: "counterId", id_prefix: "c", check, schema: |_| json!({}) };
     System {
         name: "counters",
         topology: Topology { application: "counters".into(), processors: vec![processor] },
@@ -130,6 +132,7 @@ pub(crate) fn system() -> System {
         projections: vec![Arc::new(Counters)],
         views: vec![ViewSpec { collection: "counters", filters: &["owner"], by_id: true, owned_by: &[("owners", "owner")] }],
         follower_topics: Vec::new(),
+        records: Vec::new(),
     }
 }
 
@@ -139,7 +142,7 @@ pub(crate) fn topics(log: &MemoryLog) {
     }
 }
 
-/// Plays the processors: reads commands, writes what is to be known of them. The owners `deferred`, `declined`, `silent` and `unreadable` say what happens.
+/// Plays the processors: reads commands, writes what is to be known of them. The owners `deferred`, `declined`, `overloaded`, `silent` and `unreadable` say what happens.
 pub(crate) fn start_decider(log: MemoryLog) {
     for partition in 0..PARTITIONS {
         let log = log.clone();
@@ -176,6 +179,7 @@ fn decide(command: &Message, data: &Value, taken: Option<&Vec<String>>) -> (&'st
     match (command.kind.as_str(), data["owner"].as_str()) {
         (_, _) if taken.is_some_and(|taken| taken.contains(&command.id)) => rejected("DuplicateCommand"),
         (_, Some("silent")) => ("", "", Value::Null),
+        (_, Some("overloaded")) => rejected("CountersOverloaded"),
         (_, Some("unreadable")) => (DEAD_LETTERS, "DeadLetter", json!({"error": "nobody could read it"})),
         ("CreateCounter", _) if taken.is_some() => rejected("CounterExists"),
         ("CreateCounter", Some("deferred")) => (EVENTS, "CounterDeferred", json!({"owner": "deferred", "value": 0})),

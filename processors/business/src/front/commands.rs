@@ -10,9 +10,13 @@ use crate::fields::Fields;
 use crate::follower::FollowerNames;
 use crate::names::{Names, Words};
 use crate::rules::{Business, Opening};
+use crate::schema::records::of_command;
 
 /// Command of an operator: puts the breaker of each task that reads it into a state.
 pub const FORCE_BREAKER: &str = "ForceBreaker";
+
+/// How reason codes end by which a sender is told to try again later: `StoreOverloaded`.
+pub const OVERLOADED: &str = "Overloaded";
 
 /// A command to a front.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +49,8 @@ pub fn read<B: Business>(kind: &str, body: &Value) -> Result<Option<Command<B::D
 /// Returns every command of a business with these followers.
 pub fn specs<B: Business>(followers: &[FollowerNames]) -> Vec<CommandSpec> {
     let names = B::NAMES;
-    let spec = |kind, collection, verb| CommandSpec { kind, collection, verb, subject_field: names.id_field, id_prefix: names.id_prefix, check: check::<B> };
+    let (subject_field, id_prefix) = (names.id_field, names.id_prefix);
+    let spec = |kind, collection, verb| CommandSpec { kind, collection, verb, subject_field, id_prefix, check: check::<B>, schema: of_command::<B> };
     let mut specs = vec![spec(names.open, names.collection, None)];
     specs.extend(names.retry.map(|(kind, verb)| spec(kind, names.collection, Some(verb))));
     specs.push(spec(names.cancel, names.collection, Some("cancel")));
@@ -84,6 +89,7 @@ pub fn outcome<B: Business>(command: &str, event: &str, data: &Value) -> Option<
             let outcome = match reason().as_deref() {
                 Some("DuplicateCommand") => Outcome::Repeated,
                 Some(code) if code == words.unknown => Outcome::Unknown,
+                Some(code) if code.ends_with(OVERLOADED) => Outcome::Overloaded,
                 _ => Outcome::Refused,
             };
             return Some((outcome, reason()));

@@ -17,6 +17,7 @@ fn shop(name: &'static str) -> System {
         projections: Vec::new(),
         views: Vec::new(),
         follower_topics: Vec::new(),
+        records: Vec::new(),
     }
 }
 
