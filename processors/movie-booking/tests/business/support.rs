@@ -53,7 +53,9 @@ impl Book for World {
     }
 
     fn seat(&self, seat: &str) -> (String, String) {
-        self.documents("seats").get(&key(SHOWING, seat)).map_or(("Free".to_owned(), String::new()), |seat| (text(seat, "status"), text(seat, "bookingId")))
+        self.documents("seats")
+            .get(&key(SHOWING, seat))
+            .map_or_else(|| ("Free".to_owned(), String::new()), |seat| (text(seat, "status"), text(seat, "bookingId")))
     }
 
     fn ticket(&self, booking: &str) -> Option<String> {
