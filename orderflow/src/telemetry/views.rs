@@ -151,6 +151,7 @@ fn name(outcome: Outcome) -> &'static str {
         Outcome::Deferred => "deferred",
         Outcome::Declined => "declined",
         Outcome::Refused => "refused",
+        Outcome::Overloaded => "overloaded",
         Outcome::Unknown => "unknown",
         Outcome::Repeated => "repeated",
     }

@@ -108,6 +108,7 @@ fn what_happens_means_one_thing_to_the_sender() {
         (store, "CommandRejected", Some("OrderUnknown"), Some(Outcome::Unknown)),
         (store, "CommandRejected", Some("DuplicateCommand"), Some(Outcome::Repeated)),
         (store, "CommandRejected", Some("OrderNotAccepted"), Some(Outcome::Refused)),
+        (store, "CommandRejected", Some(food_delivery::names::STORE.overloaded), Some(Outcome::Overloaded)),
         (store, "DeadLetter", None, Some(Outcome::Refused)),
     ] {
         let found = outcome(command, event, &json!({"reason": reason})).map(|(outcome, _)| outcome);

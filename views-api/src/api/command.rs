@@ -82,7 +82,7 @@ async fn decided(api: &ApiState, route: &CommandRoute, command: &Command, decisi
         Outcome::Done if creates => StatusCode::CREATED,
         Outcome::Done | Outcome::Repeated => StatusCode::OK,
         Outcome::Deferred => StatusCode::ACCEPTED,
-        Outcome::Declined | Outcome::Refused | Outcome::Unknown => return Ok(refused(command, decision, document)),
+        Outcome::Declined | Outcome::Refused | Outcome::Overloaded | Outcome::Unknown => return Ok(refused(command, decision, document)),
     };
     let body = document.map_or_else(|| unseen(route, command, "the view does not show it yet"), |document| document.value);
     let mut response = json_response(status, &body);
@@ -97,6 +97,7 @@ async fn decided(api: &ApiState, route: &CommandRoute, command: &Command, decisi
 fn refused(command: &Command, decision: &Decision, document: Option<Document>) -> Response {
     let (kind, word) = match decision.outcome {
         Outcome::Declined => (DECLINED, "declined"),
+        Outcome::Overloaded => (OVERLOADED, "not taken, for there is too much to do"),
         Outcome::Unknown => (UNKNOWN, "unknown"),
         _ => (REFUSED, "refused"),
     };
@@ -152,7 +153,7 @@ async fn position_to_show(route: &CommandRoute, view: &View, command: &Command, 
     if position.topic == view.topic {
         return Some((position.partition, position.offset));
     }
-    if matches!(decision.outcome, Outcome::Refused | Outcome::Unknown) {
+    if matches!(decision.outcome, Outcome::Refused | Outcome::Overloaded | Outcome::Unknown) {
         return None;
     }
     let (partition, end) = route.gateway.end_of(&view.topic, &command.id).await?;

@@ -63,6 +63,10 @@ async fn every_outcome_has_its_status() {
     assert_eq!(refused.problem(409), "refused");
     assert_eq!((&refused.body["reason"], &refused.body["detail"]), (&json!("CounterExists"), &json!("no: CounterExists")));
 
+    // The problem says when to try again, as that of an API which has too much to do itself.
+    let overloaded = server.post("/counters/counters", json!({"owner": "overloaded"})).await;
+    assert_eq!((overloaded.problem(503), &overloaded.body["reason"]), ("overloaded", &json!("CountersOverloaded")));
+
     let unreadable = server.post("/counters/counters", json!({"owner": "unreadable"})).await;
     assert_eq!(unreadable.problem(409), "refused");
     assert_eq!((&unreadable.body["reason"], &unreadable.body["detail"]), (&json!("Unreadable"), &json!("nobody could read it")));

@@ -27,7 +27,8 @@ pub struct FollowerNames {
     pub cancelled: &'static [&'static str],
     /// Reason code for a command to what is not established yet: `OrderNotPlaced`.
     pub not_established: &'static str,
-    /// Reason code when too many commands wait for aggregates that it does not know: `StoreOverloaded`.
+    /// Reason code when too many commands wait for aggregates that it does not know: `StoreOverloaded`. It ends with [`OVERLOADED`](crate::front::commands::OVERLOADED), by which senders
+    /// are told to try again later.
     pub overloaded: &'static str,
     /// Name of the total that counts commands which wait: `store_commands_parked`.
     pub totals: &'static [&'static str; 1],
