@@ -234,15 +234,19 @@ impl Runner {
 
     async fn run(self) {
         let mut wait = WAIT_FIRST;
+        // What was told last: a disk that stays full is said once, not at every try.
+        let mut told = None;
         while !self.shutdown.is_cancelled() {
             let Err(problem) = incarnation::run(&self).await else { break };
             // One that ran had its log and its store; what stopped it is over. A fence means that somebody else is at it: those two must not chase each other.
             if self.is_running() && problem.kind() != "fenced" {
-                wait = WAIT_FIRST;
+                (wait, told) = (WAIT_FIRST, None);
             }
             self.observe(&Event::TaskFailed { task: self.name(), kind: problem.kind() });
-            tracing::warn!(task = self.id(), error = &problem as &dyn std::error::Error, "task stopped and will be started again");
-            self.report(Phase::Waiting, Some(problem.to_string()));
+            if told.replace(problem.kind()) != Some(problem.kind()) {
+                tracing::warn!(task = self.id(), error = &problem as &dyn std::error::Error, "task stopped and will be started again");
+            }
+            self.report(Phase::Waiting, Some(with_sources(&problem)));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.shutdown.cancelled() => {}
@@ -251,4 +255,9 @@ impl Runner {
         }
         self.report(Phase::Stopped, None);
     }
+}
+
+/// Returns the error and what caused it, as one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

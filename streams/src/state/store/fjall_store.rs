@@ -1,7 +1,7 @@
 //! The store on disk: one fjall database per instance, one keyspace per task, one thread that writes to it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use fjall::{Database, KeyspaceCreateOptions};
 
@@ -32,13 +32,31 @@ impl Default for StoreOptions {
 const PROBE_KEY: &[u8] = &[0];
 
 /// The database of an instance.
+///
+/// One write that fails (a full disk) spoils a database for good, for all its tasks. It is closed then: every store of it fails at its next use, and the first that is opened anew opens the
+/// database anew, as it is on disk.
 pub struct FjallStores {
-    database: Database,
-    directory: PathBuf,
-    options: StoreOptions,
+    shared: Arc<Shared>,
     // After the database: whoever drops the last of it waits here until the directory is free.
     writer: Arc<Writer>,
 }
+
+struct Shared {
+    directory: PathBuf,
+    options: StoreOptions,
+    opened: Mutex<Opened>,
+}
+
+#[derive(Default)]
+struct Opened {
+    /// None while nobody has opened it again.
+    database: Option<Database>,
+    /// What tasks have of it.
+    shares: Vec<Weak<Share>>,
+}
+
+/// What a task has of the database, until that is closed.
+type Share = RwLock<Option<(Database, SealingKeyspace)>>;
 
 impl FjallStores {
     /// Opens or creates the database in `directory`.
@@ -46,74 +64,114 @@ impl FjallStores {
     /// # Errors
     /// [`StateError::Store`] naming the directory.
     pub fn open(directory: &Path, options: StoreOptions) -> Result<Self, StateError> {
+        let shared = Shared { directory: directory.to_owned(), options, opened: Mutex::default() };
         let name = directory.display().to_string();
-        let database = Database::builder(directory)
-            .cache_size(options.cache_bytes)
-            .max_journaling_size(options.journal_bytes)
-            .worker_threads(1)
-            .open()
-            .map_err(|error| failed(&name, &error))?;
+        shared.lock().database = Some(shared.open_database().map_err(|error| failed(&name, &error))?);
         let writer = Writer::start().map_err(|error| failed(&name, &error))?;
-        Ok(Self { database, directory: directory.to_owned(), options, writer })
+        Ok(Self { shared: Arc::new(shared), writer })
     }
 
     /// Returns the directory of the database.
     pub fn directory(&self) -> &Path {
-        &self.directory
+        &self.shared.directory
     }
 }
 
 impl Stores for FjallStores {
     /// Opens the store and writes to it once: a disk that cannot be written shows here, and not after the task has begun.
     fn open(&self, task: &str) -> Result<Box<dyn Store>, StateError> {
-        let open = || -> fjall::Result<SealingKeyspace> {
-            let keyspace = SealingKeyspace::open(&self.database, task, KeyspaceCreateOptions::default(), self.options.memtable_bytes)?;
-            keyspace.keyspace().remove(PROBE_KEY)?;
-            Ok(keyspace)
-        };
-        let keyspace = open().map_err(|error| failed(task, &error))?;
-        let disk = FjallDisk { database: self.database.clone(), keyspace, task: task.to_owned() };
+        let share = self.shared.share(task).map_err(|error| {
+            self.shared.close();
+            failed(task, &error)
+        })?;
+        let disk = FjallDisk { share, shared: self.shared.clone(), task: task.to_owned() };
         Ok(Box::new(WriteBehind::new(task, Box::new(disk), self.writer.clone())))
     }
 }
 
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_database(&self) -> fjall::Result<Database> {
+        Database::builder(&self.directory).cache_size(self.options.cache_bytes).max_journaling_size(self.options.journal_bytes).worker_threads(1).open()
+    }
+
+    fn share(&self, task: &str) -> fjall::Result<Arc<Share>> {
+        let mut opened = self.lock();
+        let database = match opened.database.take() {
+            Some(database) => database,
+            None => self.open_database()?,
+        };
+        opened.database = Some(database.clone());
+        let keyspace = SealingKeyspace::open(&database, task, KeyspaceCreateOptions::default(), self.options.memtable_bytes)?;
+        keyspace.keyspace().remove(PROBE_KEY)?;
+        let share = Arc::new(RwLock::new(Some((database, keyspace))));
+        opened.shares.retain(|share| share.strong_count() > 0);
+        opened.shares.push(Arc::downgrade(&share));
+        Ok(share)
+    }
+
+    /// Closes the database: nobody has anything of it any more.
+    fn close(&self) {
+        let mut opened = self.lock();
+        opened.database = None;
+        for share in opened.shares.drain(..).filter_map(|share| share.upgrade()) {
+            *share.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
 struct FjallDisk {
-    database: Database,
-    keyspace: SealingKeyspace,
+    share: Arc<Share>,
+    shared: Arc<Shared>,
     task: String,
+}
+
+impl FjallDisk {
+    fn with<T>(&self, act: impl FnOnce(&Database, &SealingKeyspace) -> fjall::Result<T>) -> Result<T, StateError> {
+        match &*self.share.read().unwrap_or_else(PoisonError::into_inner) {
+            Some((database, keyspace)) => act(database, keyspace).map_err(|error| failed(&self.task, &error)),
+            None => Err(failed(&self.task, &"the database was closed, because it could not be written")),
+        }
+    }
 }
 
 impl StateReader for FjallDisk {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let value = self.keyspace.keyspace().get(key).map_err(|error| failed(&self.task, &error))?;
-        Ok(value.map(|value| value.to_vec()))
+        self.with(|_, keyspace| Ok(keyspace.keyspace().get(key)?.map(|value| value.to_vec())))
     }
 
     fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
-        let mut entries = Vec::new();
-        for guard in self.keyspace.keyspace().range(from.to_vec()..to.to_vec()).take(limit) {
-            let (key, value) = guard.into_inner().map_err(|error| failed(&self.task, &error))?;
-            entries.push((key.to_vec(), value.to_vec()));
-        }
-        Ok(entries)
+        self.with(|_, keyspace| {
+            let entries = keyspace.keyspace().range(from.to_vec()..to.to_vec()).take(limit);
+            entries.map(|guard| guard.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
+        })
     }
 }
 
 impl Disk for FjallDisk {
     fn write(&self, changes: &Overlay) -> Result<(), StateError> {
-        self.keyspace.seal_if_full().map_err(|error| failed(&self.task, &error))?;
-        let mut batch = self.database.batch();
-        for (key, value) in changes.iter() {
-            match value {
-                Some(value) => self.keyspace.insert(&mut batch, key, value),
-                None => self.keyspace.remove(&mut batch, key),
+        let written = self.with(|database, keyspace| {
+            keyspace.seal_if_full()?;
+            let mut batch = database.batch();
+            for (key, value) in changes.iter() {
+                match value {
+                    Some(value) => keyspace.insert(&mut batch, key, value),
+                    None => keyspace.remove(&mut batch, key),
+                }
             }
+            batch.commit()
+        });
+        if written.is_err() {
+            self.shared.close();
         }
-        batch.commit().map_err(|error| failed(&self.task, &error))
+        written
     }
 
     fn clear(&self) -> Result<(), StateError> {
-        self.keyspace.keyspace().clear().map_err(|error| failed(&self.task, &error))
+        self.with(|_, keyspace| keyspace.keyspace().clear())
     }
 }
 
@@ -124,6 +182,28 @@ fn failed(name: &str, error: &dyn std::fmt::Display) -> StateError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: after a write that failed, the instance goes on without a restart once the disk takes writes again, also the tasks that noticed nothing.
+    #[test]
+    fn a_database_that_could_not_be_written_is_opened_again() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let stores = FjallStores::open(directory.path(), StoreOptions::default()).expect("the database opens");
+        let entry = |value: u8| vec![(b"key".to_vec(), Some(vec![value]))];
+        let (mut busy, mut idle) = (stores.open("busy").expect("it opens"), stores.open("idle").expect("it opens"));
+        busy.commit(entry(1)).expect("it is committed");
+        idle.commit(entry(2)).expect("it is committed");
+        drop(busy);
+        // As if a write of some task had failed.
+        stores.shared.close();
+        drop(idle.commit(entry(3)));
+        assert!(idle.range(&[0], &[255], 9).is_err(), "it fails at its next use");
+        let busy = stores.open("busy").expect("the first that is opened anew opens the database anew");
+        assert_eq!(busy.get(b"key").expect("it can be read"), Some(vec![1]));
+        drop(idle);
+        let mut idle = stores.open("idle").expect("it opens");
+        assert!(idle.get(b"key").expect("it can be read").is_some());
+        idle.commit(entry(4)).expect("it is committed");
+    }
 
     #[test]
     fn a_directory_is_free_and_holds_everything_once_its_stores_are_dropped() {

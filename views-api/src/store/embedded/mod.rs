@@ -5,8 +5,9 @@
 
 mod layout;
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,9 +26,19 @@ const FORMAT: &str = "1";
 const FORMAT_KEY: &str = "format";
 
 /// The embedded store. Clones share it; the directory is released when the last one is dropped.
+///
+/// One write that fails (a full disk) spoils the database for good. It is closed then, and the next use opens it anew, as it is on disk.
 #[derive(Clone)]
 pub struct EmbeddedStore {
-    inner: Arc<Inner>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    directory: PathBuf,
+    name: String,
+    /// None after a write that failed, until it is opened again.
+    inner: Mutex<Option<Arc<Inner>>>,
+    watch: Arc<ProgressWatch>,
 }
 
 struct Inner {
@@ -38,7 +49,9 @@ struct Inner {
     progress: SealingKeyspace,
     /// Makes "compare offsets, then write" one step.
     writing: Mutex<()>,
-    watch: ProgressWatch,
+    /// A write has failed: nothing can be written any more.
+    is_spoiled: AtomicBool,
+    watch: Arc<ProgressWatch>,
 }
 
 impl EmbeddedStore {
@@ -47,6 +60,54 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreError`] if the directory cannot be used, is in use, or has another format.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let watch = Arc::<ProgressWatch>::default();
+        let inner = Inner::open(directory, &watch)?;
+        let (directory, name) = (directory.to_owned(), inner.name.clone());
+        Ok(Self { shared: Arc::new(Shared { directory, name, inner: Mutex::new(Some(Arc::new(inner))), watch }) })
+    }
+
+    /// Runs `act` off the async threads: it may wait for the disk.
+    async fn run<T: Send + 'static>(&self, action: &'static str, act: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        match tokio::task::spawn_blocking(move || shared.with(act)).await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::Failed { store: self.shared.name.clone(), action, source: Box::new(error) }),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Inner>>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Inner) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let inner = self.opened()?;
+        let result = act(&inner);
+        if inner.is_spoiled.load(Ordering::Relaxed) {
+            let mut current = self.lock();
+            if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &inner)) {
+                *current = None;
+            }
+        }
+        result
+    }
+
+    /// Returns what is open. While somebody still reads what was closed, the directory is not free, and that is an error like any other of a disk that fails.
+    fn opened(&self) -> Result<Arc<Inner>, StoreError> {
+        let mut current = self.lock();
+        let inner = match current.take() {
+            Some(inner) => inner,
+            None => Arc::new(Inner::open(&self.directory, &self.watch)?),
+        };
+        *current = Some(Arc::clone(&inner));
+        Ok(inner)
+    }
+}
+
+impl Inner {
+    /// Opens the database, or creates it.
+    fn open(directory: &Path, watch: &Arc<ProgressWatch>) -> Result<Self, StoreError> {
         let name = directory.display().to_string();
         let failed = |error: fjall::Error| StoreError::Failed { store: name.clone(), action: "open", source: Box::new(error) };
         let database = Database::builder(directory)
@@ -68,21 +129,10 @@ impl EmbeddedStore {
             }
             None => progress.keyspace().insert(FORMAT_KEY, FORMAT).map_err(failed)?,
         }
-        let inner = Inner { name, database, documents, entries, progress, writing: Mutex::default(), watch: ProgressWatch::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        let (writing, is_spoiled, watch) = (Mutex::default(), AtomicBool::new(false), Arc::clone(watch));
+        Ok(Self { name, database, documents, entries, progress, writing, is_spoiled, watch })
     }
 
-    /// Runs `act` off the async threads: it may wait for the disk.
-    async fn run<T: Send + 'static>(&self, action: &'static str, act: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
-        let inner = Arc::clone(&self.inner);
-        match tokio::task::spawn_blocking(move || act(&inner)).await {
-            Ok(result) => result,
-            Err(error) => Err(StoreError::Failed { store: self.inner.name.clone(), action, source: Box::new(error) }),
-        }
-    }
-}
-
-impl Inner {
     fn failed(&self, action: &'static str) -> impl Fn(fjall::Error) -> StoreError + '_ {
         move |error| StoreError::Failed { store: self.name.clone(), action, source: Box::new(error) }
     }
@@ -121,7 +171,10 @@ impl Inner {
     /// Commits a batch, alone: the caller holds the lock.
     fn commit(&self, write: OwnedWriteBatch, action: &'static str) -> Result<(), StoreError> {
         let sealed = [&self.documents, &self.entries, &self.progress].into_iter().try_for_each(SealingKeyspace::seal_if_full);
-        sealed.and_then(|()| write.commit()).map_err(self.failed(action))
+        sealed.and_then(|()| write.commit()).map_err(|error| {
+            self.is_spoiled.store(true, Ordering::Relaxed);
+            self.failed(action)(error)
+        })
     }
 
     /// Writes a document and its list entries, and removes the list entries of its old state that no longer hold.
@@ -240,7 +293,7 @@ impl ViewStore for EmbeddedStore {
     }
 
     async fn wait_for(&self, view: &View, partition: u32, offset: i64, timeout: Duration) -> Result<bool, StoreError> {
-        let mut seen = self.inner.watch.subscribe(view, partition);
+        let mut seen = self.shared.watch.subscribe(view, partition);
         if *seen.borrow() > offset || self.progress(view, partition).await? > offset {
             return Ok(true);
         }
@@ -251,7 +304,7 @@ impl ViewStore for EmbeddedStore {
     async fn clear(&self, view: &View) -> Result<(), StoreError> {
         let cleared = view.clone();
         self.run("remove a view", move |inner| inner.clear(&cleared)).await?;
-        self.inner.watch.clear(view);
+        self.shared.watch.clear(view);
         Ok(())
     }
 
