@@ -97,6 +97,19 @@ fn a_window_takes_late_orders_within_its_grace_and_none_after() {
     assert_eq!(shop.recommendations("kim")["favourites"][0], json!({"item": "tea", "times": 3}));
 }
 
+/// Whether an order is late depends on its own partition alone: not on who else is how far.
+#[test]
+fn an_order_is_late_by_the_events_of_its_own_partition() {
+    let mut shop = Shop::new(&config());
+    let start = shop.window_ms();
+    shop.driver.advance(60 * MINUTE_MS);
+    shop.place("o-1", "kim", &[("tea", 1)], start + 11 * MINUTE_MS);
+    shop.place("o-1", "kim", &[("tea", 1)], start + 10 * MINUTE_MS - 1);
+    shop.place("o-1", "kim", &[("tea", 1)], start + 10 * MINUTE_MS);
+    all_over(&mut shop);
+    assert_eq!((shop.late(), shop.windows().len(), shop.windows()[0].2), (1, 1, 2));
+}
+
 #[test]
 fn a_window_is_not_closed_before_every_partition_has_passed_it() {
     let mut shop = Shop::new(&config());
@@ -131,6 +144,30 @@ fn a_partition_without_orders_holds_up_no_window_for_long() {
     shop.place("o-1", "kim", &[("tea", 1)], shop.driver.now_ms());
     shop.driver.advance(2_000);
     assert_eq!((shop.late(), shop.windows().len()), (1, 2));
+}
+
+#[test]
+fn after_an_outage_it_catches_up_and_no_order_is_late() {
+    for outage_ms in [MINUTE_MS / 2, 10 * MINUTE_MS, 200 * MINUTE_MS] {
+        let mut shop = Shop::new(&config());
+        // The clocks of all partitions tick.
+        for order in 0..9 {
+            let now = shop.driver.now_ms();
+            shop.place(&format!("o-{order}"), "kim", &[("tea", 1)], now);
+        }
+        shop.driver.advance(25 * MINUTE_MS);
+        shop.driver.take_down("marketing");
+        for order in 0..60 {
+            shop.driver.advance(outage_ms / 60);
+            let now = shop.driver.now_ms();
+            shop.place(&format!("o-{order}"), "kim", &[("tea", 1)], now);
+        }
+        shop.driver.bring_up("marketing");
+        all_over(&mut shop);
+        assert_eq!(shop.late(), 0, "after {outage_ms} ms");
+        assert_eq!(shop.windows().iter().map(|window| window.2).sum::<i64>(), 69, "after {outage_ms} ms");
+        assert!(shop.windows().iter().all(|window| window.1 == "Closed"));
+    }
 }
 
 #[test]
