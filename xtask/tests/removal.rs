@@ -1,7 +1,8 @@
 //! Marketing can be taken away: deleting its crate, the lines of the manifests that name it, and its one line in the binary leaves a workspace that builds, and a binary whose tests pass.
 //!
-//! It is done in a copy, for real. The copy is compiled into the same target directory, so that no dependency is compiled again; what is ours has another place, hence other artefacts, and
-//! nothing is put over what other tests use, since neither checking nor unit tests install a program. The copy stays where it is and is only brought up to date, so that what has not changed
+//! It is done in a copy, for real. The copy is compiled into the same target directory, so that no dependency is compiled again; what is ours has another version there, hence other artefacts
+//! (another place alone would not do: cargo knows packages of a workspace by their relative paths). Nothing is put over what other tests use, since neither checking nor unit tests install a
+//! program. The copy stays where it is and is only brought up to date, so that what has not changed
 //! is not compiled again either.
 
 use std::{
@@ -14,6 +15,9 @@ use std::{
 const CRATE: &str = "processors/marketing";
 /// (file, what the line has that names the crate): of code, and of manifests.
 const LINES: [(&str, &str); 3] = [("orderflow/src/systems.rs", "marketing::"), ("orderflow/Cargo.toml", "marketing.workspace"), ("Cargo.toml", "marketing = {")];
+/// The version of the workspace, and that of the copy.
+const VERSION: &str = "version = \"0.1.0\"";
+const COPY_VERSION: &str = "version = \"0.1.0-without-marketing\"";
 /// Directories that hold nothing of ours.
 const SKIPPED: [&str; 5] = [".git", ".tools", "node_modules", "orderflow-data", "target"];
 
@@ -72,7 +76,7 @@ fn without_marketing(path: &Path, content: Vec<u8>) -> Vec<u8> {
     let (gone, kept): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.contains(name));
     assert_eq!(gone.len(), 1, "one line of {} names it: {gone:?}", path.display());
     let member = format!("\"{CRATE}\", ");
-    (kept.join("\n") + "\n").replacen(&member, "", 1).into_bytes()
+    (kept.join("\n") + "\n").replacen(&member, "", 1).replacen(VERSION, COPY_VERSION, 1).into_bytes()
 }
 
 fn run(copied: &Path, arguments: &[&str]) {
