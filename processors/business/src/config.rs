@@ -17,7 +17,8 @@ pub struct Config {
     pub give_up_ms: i64,
     /// How long an aggregate waits for a partner that is not available, in ms. Default 600,000.
     pub unavailable_give_up_ms: i64,
-    /// Deferred aggregates for which a task asks again per second while the breaker lets calls through. Default 10.
+    /// Deferred aggregates for which a task asks again per second while the breaker lets calls through. Default 50: with four tasks, what an outage of 20 s at 190 orders/s has left is asked for
+    /// within 20 s, and the partner sees about twice its usual load meanwhile, not everything at once.
     pub retries_per_second: u32,
     /// When to stop asking the partner.
     pub breaker: BreakerConfig,
@@ -33,7 +34,7 @@ impl Default for Config {
             deadline_ms: 610,
             give_up_ms: 30_000,
             unavailable_give_up_ms: 600_000,
-            retries_per_second: 10,
+            retries_per_second: 50,
             breaker: BreakerConfig::default(),
             park_ms: 1_000,
             retention_ms: 7 * 24 * 60 * 60 * 1_000,

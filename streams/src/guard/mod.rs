@@ -203,6 +203,14 @@ impl Guard {
         self.step(cx, |step| step.force(state))
     }
 
+    /// Makes this task's breaker as if new, as an operator: closed, and nothing measured.
+    ///
+    /// # Errors
+    /// [`StateError`] if the store fails.
+    pub fn reset(&self, cx: &mut Context<'_>) -> Result<(), StateError> {
+        self.step(cx, |step| step.reset())
+    }
+
     fn step<T>(&self, cx: &mut Context<'_>, act: impl FnOnce(&mut Step<'_, '_, '_>) -> Result<T, StateError>) -> Result<T, StateError> {
         let mut step = Step::begin(self, cx)?;
         let result = act(&mut step)?;

@@ -215,6 +215,13 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         self.announce(&transitions)
     }
 
+    pub(super) fn reset(&mut self) -> Result<(), StateError> {
+        let config = &self.guard.config.breaker;
+        let mut transitions = self.partner.breaker.advance(self.now_ms, config);
+        transitions.extend(self.partner.breaker.reset(self.now_ms, config));
+        self.announce(&transitions)
+    }
+
     fn ask_or_queue(&mut self, key: &str, record: &mut Record) -> Result<Verdict, StateError> {
         if self.acquire()? {
             return self.ask(key, record);

@@ -12,8 +12,12 @@ use crate::names::{Names, Words};
 use crate::rules::{Business, Opening};
 use crate::schema::records::of_command;
 
-/// Command of an operator: puts the breaker of each task that reads it into a state.
+/// Command of an operator: puts the breaker of the task that reads it into a state. See [`super::operator`].
 pub const FORCE_BREAKER: &str = "ForceBreaker";
+/// Command of an operator: makes the breaker of the task that reads it as if new. See [`super::operator`].
+pub const RESET_BREAKER: &str = "ResetBreaker";
+/// Event: what an operator ordered is done.
+pub const BREAKER_FORCED: &str = "BreakerForced";
 
 /// How reason codes end by which a sender is told to try again later: `StoreOverloaded`.
 pub const OVERLOADED: &str = "Overloaded";
@@ -108,6 +112,9 @@ pub fn outcome<B: Business>(command: &str, event: &str, data: &Value) -> Option<
             event if event == words.rejected || event == words.abandoned => Some((Outcome::Refused, reason())),
             _ => None,
         };
+    }
+    if [FORCE_BREAKER, RESET_BREAKER].contains(&command) {
+        return (event == BREAKER_FORCED).then_some((Outcome::Done, None));
     }
     if command == cancel {
         return (event == words.cancelled).then_some((Outcome::Done, None));

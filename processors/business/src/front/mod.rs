@@ -5,6 +5,7 @@
 pub mod commands;
 pub mod decide;
 pub mod event;
+pub mod operator;
 mod processor;
 pub mod state;
 mod stray;

@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use fluvio_streams::breaker::State;
 use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::guard::{Deferral, Guard, Reply, Verdict};
 use fluvio_streams::processor::{Context, Failure, Input, Processor, Rejection, Timer};
@@ -12,9 +11,10 @@ use fluvio_streams::topology::{ProcessorSpec, Routing, Source, names};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::commands::{self, Command, FORCE_BREAKER, Sent};
+use super::commands::{self, Command, Sent};
 use super::decide;
 use super::event::{Event, Published};
+use super::operator;
 use super::state::{Account, Aggregate, Capture, Status, incarnation};
 use super::stray;
 use crate::config::Config;
@@ -77,7 +77,7 @@ pub fn spec<B: Business>(guard: Guard, config: &Config, followers: &[FollowerNam
         sources,
         sinks,
         journal: topics::journal(system, collection),
-        stores: [vec![collection.to_owned(), stray::STORE.to_owned()], guard.stores()].concat(),
+        stores: [vec![collection.to_owned(), stray::STORE.to_owned(), operator::STORE.to_owned()], guard.stores()].concat(),
         calls: Vec::new(),
         rejections: topics::rejections(system),
         dead_letters: topics::dead_letters(system),
@@ -194,8 +194,8 @@ impl<B: Business> Front<B> {
     fn command(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
         let names = &B::NAMES;
         let body: Value = message.decode()?;
-        if message.kind == FORCE_BREAKER {
-            return self.force_breaker(&body, cx);
+        if operator::is_command(&message.kind) {
+            return operator::obey(cx, names, &self.guard, &message.kind, &body);
         }
         let in_words = |error| fields::unreadable(&message.kind, &error);
         let command = commands::read::<B>(&message.kind, &body).map_err(in_words)?;
@@ -258,14 +258,6 @@ impl<B: Business> Front<B> {
         }
         desk.aggregate.correlation = correlation;
         Ok(())
-    }
-
-    fn force_breaker(&self, body: &Value, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let state: State = body
-            .get("state")
-            .and_then(|state| serde_json::from_value(state.clone()).ok())
-            .ok_or_else(|| Unreadable(format!("{FORCE_BREAKER}: field `state` must be one of Closed, Open, HalfOpen, ForcedOpen, Disabled")))?;
-        Ok(self.guard.force(cx, state)?)
     }
 
     fn reply(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Object, count, flag, free_text, id, nullable, one_of, text, time, won};
 use crate::follower::FollowerNames;
-use crate::front::commands::FORCE_BREAKER;
+use crate::front::commands::{BREAKER_FORCED, FORCE_BREAKER, RESET_BREAKER};
 use crate::front::state::Status;
 use crate::names::Names;
 use crate::rules::Business;
@@ -61,7 +61,7 @@ pub fn of_business<B: Business>(followers: &[FollowerNames]) -> Vec<RecordSpec> 
     for names_of_follower in followers {
         records.extend(follower(names, names_of_follower));
     }
-    records.push(force_breaker(names));
+    records.extend(operator(names));
     records.extend(outcomes(names));
     records
 }
@@ -158,7 +158,7 @@ fn partner(names: &Names) -> Vec<RecordSpec> {
         let rest = Object::default()
             .must("customerId", text("As asked; empty if it was not known."))
             .must("correlationId", text("`<id>/<attempt>`, as asked."))
-            .must("incarnation", text("As asked. Who leaves it out answers to the one that has the id now."));
+            .may("incarnation", text("As asked. Who leaves it out answers to the one that has the id now."));
         if names.amount_field.is_some() { rest.must("amount", won("How much, as asked.")) } else { rest }
     };
     let kinds = [
@@ -184,6 +184,15 @@ fn partner(names: &Names) -> Vec<RecordSpec> {
         .must("failedCalls", counted("Calls that failed"))
         .must("slowCalls", counted("Calls that were slow"));
     records.push(event(&events, "BreakerTransitioned", transition, "The breaker in front of the partner changed its state."));
+    let forced = Object::default()
+        .must("name", text("Whose breaker."))
+        .must("from", one_of(&BREAKER_STATES, "State before."))
+        .must("to", one_of(&BREAKER_STATES, "State after."))
+        .must("partition", count(0, "Partition whose task asks."))
+        .must("reset", flag("True if it is as if new."))
+        .may("operator", free_text("Who ordered it."))
+        .may("reason", free_text("Why, as the operator said."));
+    records.push(event(&events, BREAKER_FORCED, forced, "What an operator ordered of the breaker is done."));
     records
 }
 
@@ -204,11 +213,23 @@ fn follower(names: &Names, follower: &FollowerNames) -> Vec<RecordSpec> {
     taken.chain(followed.map(|(kind, what)| event(&topic, kind, about(names), what))).collect()
 }
 
-/// The command of an operator.
-fn force_breaker(names: &Names) -> RecordSpec {
-    let fields = Object::default().must("state", one_of(&BREAKER_STATES, "The state to put it in."));
-    let schema = command(FORCE_BREAKER, fields, "To put the breaker of the task that reads it into a state.");
-    RecordSpec { topic: topics::commands(names.system), kind: FORCE_BREAKER.to_owned(), writer: Writer::Outside, follower: None, schema }
+/// The commands of an operator.
+fn operator(names: &Names) -> [RecordSpec; 2] {
+    let record = |kind: &str, fields: Object, description| {
+        let fields = fields.may("operator", free_text("Who orders it.")).may("reason", free_text("Why, for people."));
+        RecordSpec {
+            topic: topics::commands(names.system),
+            kind: kind.to_owned(),
+            writer: Writer::Outside,
+            follower: None,
+            schema: command(kind, fields, description),
+        }
+    };
+    let state = Object::default().must("state", one_of(&BREAKER_STATES, "The state to put it in."));
+    [
+        record(FORCE_BREAKER, state, "To put the breaker of the task that reads it into a state."),
+        record(RESET_BREAKER, Object::default(), "To make the breaker of the task that reads it as if new."),
+    ]
 }
 
 /// What becomes of commands that have no effect.

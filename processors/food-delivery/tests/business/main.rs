@@ -3,6 +3,7 @@
 //! Start reading at [`support`] (the world around the topology and the laws that hold in every run), then the rows of the payment step in [`synchronous_step`].
 
 mod lifecycle;
+mod operator;
 mod random;
 mod reused_ids;
 mod support;
