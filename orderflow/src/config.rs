@@ -88,6 +88,9 @@ pub(crate) struct Settings {
     /// Deliver each notification of a customer to this address (http or https) [default: none is delivered]
     #[arg(long, env = "ORDERFLOW_WEBHOOK_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) webhook_url: Option<String>,
+    /// Trust the certificates in this PEM file instead of the public ones when notifications are delivered
+    #[arg(long, env = "ORDERFLOW_WEBHOOK_CA_FILE", value_name = "FILE")]
+    pub(crate) webhook_ca_file: Option<PathBuf>,
     /// How often the delivery of a notification is tried before it is given up [default: 14, over about half an hour]
     #[arg(long, env = "ORDERFLOW_WEBHOOK_TRIES", value_name = "N")]
     pub(crate) webhook_tries: Option<u32>,
@@ -141,6 +144,8 @@ pub(crate) enum Storage {
 pub(crate) struct WebhookConfig {
     /// It may hold a secret, so it is not printed.
     pub(crate) url: Url,
+    /// Certificates in PEM that are trusted instead of the public ones.
+    pub(crate) ca_pem: Option<String>,
     /// `None`: as often as notifications are by themselves.
     pub(crate) tries_max: Option<u32>,
     pub(crate) timeout: Duration,
@@ -212,6 +217,7 @@ impl Settings {
             payment_try_timeout_ms: self.payment_try_timeout_ms.or(other.payment_try_timeout_ms),
             payment_settle_ms: self.payment_settle_ms.or(other.payment_settle_ms),
             webhook_url: self.webhook_url.or(other.webhook_url),
+            webhook_ca_file: self.webhook_ca_file.or(other.webhook_ca_file),
             webhook_tries: self.webhook_tries.or(other.webhook_tries),
             webhook_timeout_ms: self.webhook_timeout_ms.or(other.webhook_timeout_ms),
             partitions: self.partitions.or(other.partitions),
@@ -267,7 +273,9 @@ impl Settings {
         // What is wrong with it is told without it: it may hold a secret.
         let url: Url = url.parse().context("--webhook-url: this is no address, give for example `https://example.com/notifications`")?;
         anyhow::ensure!(matches!(url.scheme(), "http" | "https"), "--webhook-url: `{}` is not possible, give an address with http or https", url.scheme());
-        Ok(Some(WebhookConfig { url, tries_max, timeout: Duration::from_millis(timeout_ms) }))
+        let read = |path: &PathBuf| std::fs::read_to_string(path).with_context(|| format!("--webhook-ca-file: cannot read `{}`", path.display()));
+        let ca_pem = self.webhook_ca_file.as_ref().map(read).transpose()?;
+        Ok(Some(WebhookConfig { url, ca_pem, tries_max, timeout: Duration::from_millis(timeout_ms) }))
     }
 }
 
@@ -351,6 +359,10 @@ mod tests {
         assert!(Settings::default().resolve().expect("the defaults are possible").webhook.is_none());
         for (settings, flag) in [
             (Settings { webhook_tries: Some(0), ..Settings::default() }, "--webhook-tries"),
+            (
+                Settings { webhook_url: Some("https://example.com".to_owned()), webhook_ca_file: Some("no/such/file".into()), ..Settings::default() },
+                "--webhook-ca-file",
+            ),
             (Settings { webhook_timeout_ms: Some(0), ..Settings::default() }, "--webhook-timeout-ms"),
         ] {
             let error = settings.resolve().expect_err(flag);

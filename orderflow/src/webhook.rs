@@ -1,6 +1,15 @@
 //! The webhook to which notifications are delivered: one POST for each try, a bounded number at once, each with a time limit of its own.
 //!
 //! When a delivery is tried again, and when it is given up, `notifications` says; here is what an answer means. Redirects are not followed, a proxy is not used.
+//!
+//! | what the receiver does | what comes of it |
+//! |---|---|
+//! | 2xx | delivered, whatever becomes of the body |
+//! | 408, 429, 5xx | tried again, not before `Retry-After` if it says so in seconds |
+//! | no connection, no TLS, a connection that breaks off, no answer in time, what is no HTTP | tried again |
+//! | anything else, redirects too | refused: a dead letter |
+//!
+//! A receiver that knows the `Idempotency-Key` has the notification already. Notifications may overtake each other; `notifiedAt` tells their order.
 
 #[cfg(test)]
 mod tests;
@@ -14,11 +23,13 @@ use fluvio_streams::runtime::CallHandler;
 use notifications::delivery::{Answer, Delivery};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Certificate, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
 use crate::config::WebhookConfig;
 use crate::limits::{WEBHOOK_ANSWER_BYTES_MAX, WEBHOOK_CALLS_MAX, WEBHOOK_TIMEOUT};
+
+const NO_CERTIFICATES: &str = "--webhook-ca-file: it does not hold certificates in PEM";
 
 /// Returns how notifications work with this webhook.
 pub(crate) fn notifications(webhook: Option<&WebhookConfig>) -> notifications::Config {
@@ -38,15 +49,21 @@ impl Webhook {
     /// Returns who delivers to this address.
     ///
     /// # Errors
-    /// If no HTTP client can be made.
+    /// If no HTTP client can be made, or its certificates cannot be used; the text names the flag.
     pub(crate) fn new(config: Option<&WebhookConfig>) -> anyhow::Result<Self> {
         let timeout = config.map_or(WEBHOOK_TIMEOUT, |config| config.timeout);
-        Self::with(config.map(|config| config.url.clone()), timeout, WEBHOOK_CALLS_MAX)
+        let ca_pem = config.and_then(|config| config.ca_pem.as_deref());
+        Self::with(config.map(|config| config.url.clone()), ca_pem, timeout, WEBHOOK_CALLS_MAX)
     }
 
-    fn with(url: Option<Url>, timeout: Duration, places_max: usize) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(timeout).redirect(Policy::none()).no_proxy().tcp_nodelay(true).pool_max_idle_per_host(places_max);
-        let http = http.user_agent(concat!("orderflow/", env!("CARGO_PKG_VERSION"))).build().context("cannot make an HTTP client for the webhook")?;
+    fn with(url: Option<Url>, ca_pem: Option<&str>, timeout: Duration, places_max: usize) -> anyhow::Result<Self> {
+        let mut builder = reqwest::Client::builder().timeout(timeout).redirect(Policy::none()).no_proxy().tcp_nodelay(true).pool_max_idle_per_host(places_max);
+        if let Some(pem) = ca_pem {
+            let certificates = Certificate::from_pem_bundle(pem.as_bytes()).context(NO_CERTIFICATES)?;
+            anyhow::ensure!(!certificates.is_empty(), NO_CERTIFICATES);
+            builder = certificates.into_iter().fold(builder.tls_built_in_root_certs(false), |builder, certificate| builder.add_root_certificate(certificate));
+        }
+        let http = builder.user_agent(concat!("orderflow/", env!("CARGO_PKG_VERSION"))).build().context("cannot make an HTTP client for the webhook")?;
         Ok(Self { url, http, places: Semaphore::new(places_max) })
     }
 

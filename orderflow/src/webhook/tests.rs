@@ -1,10 +1,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::*;
 
@@ -37,7 +42,7 @@ impl Receiver {
     }
 
     fn webhook(&self, places_max: usize) -> Webhook {
-        Webhook::with(Some(self.url.clone()), TIMEOUT, places_max).expect("a client can be made")
+        Webhook::with(Some(self.url.clone()), None, TIMEOUT, places_max).expect("a client can be made")
     }
 
     fn keys(&self) -> Vec<String> {
@@ -174,10 +179,51 @@ async fn whatever_breaks_off_is_tried_again_and_the_reason_does_not_tell_the_add
     }
     let nobody = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port").local_addr().expect("it has an address");
     for url in [format!("http://{nobody}/s3cret"), format!("https://{}/s3cret", receiver.url.authority())] {
-        let webhook = Webhook::with(Some(url.parse().expect("an address")), TIMEOUT, 1).expect("a client can be made");
+        let webhook = Webhook::with(Some(url.parse().expect("an address")), None, TIMEOUT, 1).expect("a client can be made");
         let answer = outcome(&webhook, "200").await;
         assert!(is_retry(&answer, "cannot be reached") && !format!("{answer:?}").contains("s3cret"), "{url}: {answer:?}");
     }
+}
+
+/// Returns the certificate of an authority of the test's own, and the port of one who speaks TLS under it and hands everything on to the receiver.
+async fn with_tls(receiver: &Receiver, running: &mut JoinSet<()>) -> (String, u16) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate");
+    let key = KeyPair::generate().expect("a key");
+    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name").signed_by(&key, &authority).expect("a certificate");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().expect("versions");
+    let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).expect("a certificate with its key");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+    let (port, behind) = (listener.local_addr().expect("it has an address").port(), receiver.url.authority().to_owned());
+    running.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut behind = TcpStream::connect(&behind).await.expect("the receiver runs");
+            let _ = tokio::io::copy_bidirectional(&mut stream, &mut behind).await;
+        }
+    });
+    (authority.pem(), port)
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_whom_the_given_authority_knows_and_nobody_else() {
+    let receiver = Receiver::start().await;
+    let mut running = JoinSet::new();
+    let (pem, port) = with_tls(&receiver, &mut running).await;
+    let (stranger, _) = with_tls(&receiver, &mut running).await;
+    let url: Url = format!("https://127.0.0.1:{port}/notifications").parse().expect("an address");
+    let to = |pem| Webhook::with(Some(url.clone()), pem, 10 * TIMEOUT, 1);
+    assert_eq!(outcome(&to(Some(&pem)).expect("a client can be made"), "200").await, Answer::Delivered);
+    for pem in [Some(stranger.as_str()), None] {
+        let answer = outcome(&to(pem).expect("a client can be made"), "201").await;
+        assert!(is_retry(&answer, "cannot be reached"), "{answer:?}");
+    }
+    assert_eq!(receiver.keys(), ["200"]);
+    let error = to(Some("no certificate")).err().expect("it holds none");
+    assert!(error.to_string().contains("--webhook-ca-file"), "{error}");
 }
 
 /// The status is the answer: what a receiver does after it has said so is its own affair.
