@@ -2,6 +2,7 @@
 //!
 //! What it is not: it runs no broker and no clock of its own; see [`fluvio_streams::testing`]. Start reading at [`World`], then [`laws`] and [`evening`].
 
+pub mod contract;
 pub mod evening;
 pub mod laws;
 
@@ -19,6 +20,7 @@ use fluvio_streams::system::{OutcomeReader, System};
 use fluvio_streams::testing::{Answer, SeenEvent, TestDriver};
 use serde_json::{Value, json};
 
+use self::contract::{Contract, Kinds};
 use crate::config::Config;
 use crate::front::state::{Aggregate, Status};
 use crate::names::Names;
@@ -55,6 +57,7 @@ pub struct World<B> {
     /// Runs the topology.
     pub driver: TestDriver,
     partitions: u32,
+    contract: Contract,
     books: Rc<RefCell<Books>>,
     has_partner: bool,
     outcome: OutcomeReader,
@@ -91,6 +94,7 @@ impl<B: Business> World<B> {
         let books: Rc<RefCell<Books>> = Rc::default();
         let kept = Rc::clone(&books);
         let simulator = Simulator::new(Profile::Default);
+        let contract = Contract::of(&system);
         let System { topology, outcome, projections, outcome_topics, .. } = system;
         let has_partner = topology.processors.iter().any(|processor| processor.name == B::NAMES.partner.processor);
         let mut followed: Vec<String> = topology.topics().into_iter().filter(|topic| topic.ends_with("-events")).chain(outcome_topics).collect();
@@ -115,7 +119,7 @@ impl<B: Business> World<B> {
         if let Some(seed) = seed {
             driver = driver.with_seed(seed);
         }
-        Self { driver, partitions, books, has_partner, outcome, projections, followed, sent: Vec::new(), business: PhantomData }
+        Self { driver, partitions, contract, books, has_partner, outcome, projections, followed, sent: Vec::new(), business: PhantomData }
     }
 
     /// Returns the world of a system in which nobody consumes the requests to the partner.
@@ -222,6 +226,7 @@ impl<B: Business> World<B> {
         let topics: Topics = self.followed.iter().map(|topic| (topic.clone(), self.driver.distinct_events(topic))).collect();
         self.account_balances();
         self.books_agree();
+        self.contract_holds();
         let outcomes = laws::Outcomes { reader: self.outcome, sent: &self.sent, topics: &topics };
         outcomes.every_command_has_one();
         laws::statuses_are_legal(names, &topics);
@@ -243,6 +248,19 @@ impl<B: Business> World<B> {
         // Whether a breaker is open depends on when something was done again.
         let totals = names.totals[..names.totals.len() - 2].iter().map(|name| self.total(name)).collect();
         Seen { aggregates, events, totals, books: self.books() }
+    }
+
+    /// Checks that every record in every topic is as its schema says, and returns the types that were seen.
+    ///
+    /// # Panics
+    /// If one is not.
+    pub fn contract_holds(&self) -> Kinds {
+        self.contract.holds(&self.driver, self.partitions)
+    }
+
+    /// Returns every type of record that the contract of the system names.
+    pub fn contract_kinds(&self) -> Kinds {
+        self.contract.kinds()
     }
 
     /// `accepted - undone = live + open`, at any time.

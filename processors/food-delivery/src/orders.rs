@@ -2,6 +2,7 @@
 
 use business::fields::Fields;
 use business::limits::AMOUNT_WON_MAX;
+use business::schema::{Described, Object, free_text, id, integer, list, won};
 use business::{Business, Names, Opening};
 use fluvio_streams::system::FieldError;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,30 @@ impl Business for FoodDelivery {
             details: Details { store_id: fields.identifier("storeId")?.unwrap_or(STORE_ID_DEFAULT).to_owned() },
             told: Map::from_iter([("items".to_owned(), json!(items)), ("address".to_owned(), json!(address))]),
         })
+    }
+
+    fn describe() -> Described {
+        let (item, quantity) = (|| free_text("What is ordered."), || integer(1, QUANTITY_MAX, "How many pieces; 1 if it is left out."));
+        let price = || won("Price of one piece; 0 if it is left out.");
+        let line = Object::default().must("item", item()).may("quantity", quantity()).may("price", price());
+        let mut items = list(1, line.schema("A line of the order."), "What is ordered. Either this, or `item` with `quantity` and `price`.");
+        items["maxItems"] = json!(ITEMS_MAX);
+        let address = || free_text("Where to.");
+        let told = Object::default().must("item", free_text("What.")).must("quantity", integer(1, QUANTITY_MAX, "How many pieces."));
+        let told = told.must("price", won("Price of one piece.")).schema("A line of the order.");
+        Described {
+            command: Object::default()
+                .may("customerId", id("Who orders."))
+                .may("storeId", id("Who cooks."))
+                .may("item", item())
+                .may("quantity", quantity())
+                .may("price", price())
+                .may("items", items)
+                .may("address", address()),
+            details: Object::default().must("storeId", id("Who cooks.")),
+            told: Object::default().must("items", list(1, told, "What is ordered.")).may("address", address()),
+            request: Object::default(),
+        }
     }
 }
 

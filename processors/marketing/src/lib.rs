@@ -21,6 +21,7 @@ pub mod popular;
 pub mod processor;
 pub mod related;
 pub mod sales;
+pub mod schema;
 pub mod view;
 pub mod window;
 
@@ -47,6 +48,7 @@ pub fn follow(system: &mut System, config: &Config) -> Result<(), ConfigError> {
     }
     system.topology.processors.push(processor::spec(config)?);
     system.follower_topics.extend(TOPICS);
+    system.records.extend(schema::records());
     system.projections.push(Arc::new(view::PopularItems));
     system.projections.push(Arc::new(view::Recommendations));
     system.views.push(ViewSpec { collection: view::POPULAR_ITEMS, filters: &["status"], by_id: true, owned_by: &[] });

@@ -26,6 +26,7 @@ pub fn system(config: &Config) -> Result<System, ConfigError> {
     let orders = ViewSpec { collection: "orders", filters: &["customerId", "productId", "status"], by_id: true, owned_by: &[] };
     let mut system = business::system::<MaskShop>(config, &[names::COURIERS], orders)?;
     system.topology.processors.push(inventory::spec(config.retention_ms));
+    system.records.extend(inventory::message::records());
     // Where it is told that a restock has come in.
     system.outcome_topics.push(inventory::message::events());
     system.projections.push(Arc::new(deliveries::View));

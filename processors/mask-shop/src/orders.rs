@@ -3,6 +3,7 @@
 use business::fields::Fields;
 use business::front::event::Event;
 use business::front::state::Aggregate;
+use business::schema::{Described, Object, free_text, id, integer};
 use business::{Business, Followed, Names, Opening};
 use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::processor::{Context, Failure};
@@ -48,6 +49,17 @@ impl Business for MaskShop {
             told: Map::from_iter([("address".to_owned(), json!(address))]),
             details: Details { product_id: product_id(fields)?.to_owned(), qty: qty(fields)?, address },
         })
+    }
+
+    fn describe() -> Described {
+        let ordered = || Object::default().must("productId", id("What is ordered.")).must("qty", integer(1, QTY_MAX, "How many pieces."));
+        let address = || free_text("Where to.");
+        Described {
+            command: ordered().may("customerId", id("Who orders.")).may("address", address()),
+            details: ordered(),
+            told: Object::default().may("address", address()),
+            request: ordered().may("address", address()),
+        }
     }
 
     fn request(order: &Aggregate<Details>) -> Map<String, Value> {

@@ -12,6 +12,7 @@ use business::fields::Fields;
 use business::front::event::Event;
 use business::front::state::Aggregate;
 use business::limits::AMOUNT_WON_MAX;
+use business::schema::{Described, Object, free_text, id, integer, list, text, won};
 use business::{Business, Followed, Names, Opening};
 use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::processor::{Context, Failure};
@@ -19,7 +20,7 @@ use fluvio_streams::state::StateError;
 use fluvio_streams::system::FieldError;
 use fluvio_streams::topology::Source;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::limits::{SEAT_BYTES_MAX, SEATS_PER_BOOKING_MAX};
 use crate::names::SEATS_UNAVAILABLE;
@@ -64,6 +65,29 @@ impl Business for MovieBooking {
             told: Map::from_iter([("movieName".to_owned(), Value::from(movie_name)), ("qty".to_owned(), Value::from(seats.len()))]),
             details: Details { showing_id, seats },
         })
+    }
+
+    fn describe() -> Described {
+        let showing = || id("Of which showing; the movie's only one goes by its name.");
+        let mut seats = list(1, text("A seat, such as `1A`."), "Which seats. Either this or `seat`.");
+        seats["maxItems"] = json!(SEATS_PER_BOOKING_MAX);
+        let movie = || id("Which movie.");
+        let qty = || integer(1, SEATS_PER_BOOKING_MAX as i64, "The number of seats.");
+        Described {
+            command: Object::default()
+                .may("customerId", id("Who books."))
+                .must("movieName", movie())
+                .may("showingId", showing())
+                .may("seats", seats)
+                .may("seat", free_text("The seats with commas between them, such as `1A,1B`."))
+                .may("qty", qty())
+                .must("totalPrice", won("What is paid for all seats.")),
+            details: Object::default()
+                .must("showingId", id("Of which showing."))
+                .must("seats", list(1, text("A seat."), "Which seats, in capitals, each once.")),
+            told: Object::default().must("movieName", movie()).must("qty", qty()),
+            request: Object::default(),
+        }
     }
 
     /// Has the seats held: the customer is asked for the money when they are.

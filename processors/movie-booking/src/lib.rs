@@ -24,6 +24,7 @@ pub fn system(config: &Config) -> Result<System, ConfigError> {
     let bookings = ViewSpec { collection: "bookings", filters: &["customerId", "showingId", "status"], by_id: true, owned_by: &[] };
     let mut system = business::system::<MovieBooking>(config, &[names::TICKETS], bookings)?;
     system.topology.processors.push(seats::spec());
+    system.records.extend(seats::records());
     system.projections.push(Arc::new(seats::View));
     system.views.push(ViewSpec { collection: "seats", filters: &["showingId", "status"], by_id: false, owned_by: &[("showings", "showingId")] });
     system.projections.push(Arc::new(tickets::View));

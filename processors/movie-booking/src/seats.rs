@@ -6,11 +6,14 @@
 
 use std::sync::Arc;
 
+use business::schema::records::{event, message};
+use business::schema::{Object, id, list, text};
 use business::topics;
 use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::processor::{Context, Failure, Input, Processor};
 use fluvio_streams::projection::Projection;
 use fluvio_streams::state::StateError;
+use fluvio_streams::system::RecordSpec;
 use fluvio_streams::time::format_rfc3339;
 use fluvio_streams::topology::{ProcessorSpec, Routing, Source, names};
 use serde::{Deserialize, Serialize};
@@ -151,6 +154,26 @@ pub fn spec() -> ProcessorSpec {
         dead_letters: topics::dead_letters(NAMES.system),
         logic: Arc::new(Seats { replies: replies_topic(), events: events_topic() }),
     }
+}
+
+/// Returns what is asked of seats, what is answered, and what happens to them.
+pub fn records() -> Vec<RecordSpec> {
+    let showing = || id("Of which showing.");
+    let about =
+        || Object::default().must("bookingId", id("Which booking.")).must("incarnation", text("Which booking of this id.")).must("showingId", showing());
+    let request = |kind, what| message(&requests_topic(), kind, about().must("seats", list(1, text("A seat."), "Which seats, in capitals, each once.")), what);
+    let event = |kind, what| event(&events_topic(), kind, about().must("seat", text("Which seat.")), what);
+    let refused = about().must("reason", text("Reason code. Others may be added.")).may("detail", text("Why, for people."));
+    vec![
+        request(HOLD, "To hold all of these seats, or none."),
+        request(CONFIRM, "They are paid."),
+        request(RELEASE, "The booking has ended: whatever it has of them is free."),
+        message(&replies_topic(), HELD, about(), "All are held."),
+        message(&replies_topic(), REFUSED, refused, "None is held."),
+        event(SEAT_HELD, "A seat is held."),
+        event(SEAT_SOLD, "A seat that was held is sold."),
+        event(SEAT_FREED, "A seat that was held or sold is free."),
+    ]
 }
 
 impl Processor for Seats {

@@ -44,6 +44,7 @@ impl Default for Config {
 /// Lets notifications follow a business: adds the processor, its view, and how that is served.
 pub fn follow<B: Business>(system: &mut System, config: &Config) {
     system.topology.processors.push(processor::spec(&B::NAMES, config));
+    system.records.extend(processor::records(&B::NAMES));
     system.projections.push(Arc::new(view::View::new(B::NAMES.system, Filters::<B>::LIST)));
     system.views.push(ViewSpec { collection: NAME, filters: Filters::<B>::LIST, by_id: false, owned_by: &[] });
 }

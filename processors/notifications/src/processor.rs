@@ -6,11 +6,14 @@
 use std::sync::Arc;
 
 use business::front::state::Status;
+use business::schema::records::event;
+use business::schema::{Object, count, id, one_of, text};
 use business::{Names, topics};
 use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::processor::{CallResult, Context, Failure, Input, Processor, Timer};
 use fluvio_streams::record::Position;
 use fluvio_streams::state::StateError;
+use fluvio_streams::system::RecordSpec;
 use fluvio_streams::time::format_rfc3339;
 use fluvio_streams::topology::{ProcessorSpec, Source};
 use serde::{Deserialize, Serialize};
@@ -63,6 +66,25 @@ pub fn spec(names: &Names, config: &Config) -> ProcessorSpec {
         dead_letters: logic.dead_letters.clone(),
         logic: Arc::new(logic),
     }
+}
+
+/// Returns what notifications tell of themselves.
+pub fn records(names: &Names) -> Vec<RecordSpec> {
+    let topic = topics::events(names.system, NAME);
+    let statuses: Vec<&str> = Status::all(names).into_iter().map(|status| status.name(names)).collect();
+    let about = || Object::default().must(names.id_field, id("Of what.")).must("customerId", id("Who is told."));
+    let notified = about()
+        .must("status", one_of(&statuses, "Where it stands."))
+        .must("about", one_of(&names.words.events(), "Type of the event that the customer is told of."))
+        .must("message", text("What the customer reads."))
+        .may("delivery", one_of(&["Pending"], "There if it is handed on to a webhook."));
+    let delivered = about().must("notificationId", id("CloudEvents id of the notification.")).must("attempts", count(0, "How often it was tried."));
+    let undeliverable = delivered.clone().must("reason", text("Why it was given up, for people."));
+    vec![
+        event(&topic, NOTIFIED, notified, "The customer was told of a change, once."),
+        event(&topic, DELIVERED, delivered, "The webhook has taken a notification."),
+        event(&topic, UNDELIVERABLE, undeliverable, "The webhook will not have a notification; it is in the dead letters too."),
+    ]
 }
 
 /// What is needed of an event of a front.

@@ -3,6 +3,7 @@
 //! What it is not: it checks nothing when records are read or written; [`crate::fields`] does. A schema is what others may rely on: it promises no more than the code takes, and describes all
 //! that the code writes. `business::testing` holds every record of every test against it.
 
+pub mod check;
 pub mod records;
 
 use serde_json::{Map, Value, json};

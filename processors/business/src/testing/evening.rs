@@ -7,6 +7,7 @@ use fluvio_streams::system::System;
 use fluvio_streams::testing::Random;
 use serde_json::Value;
 
+use super::contract::Kinds;
 use super::{World, text, touchy};
 use crate::config::Config;
 use crate::rules::Business;
@@ -62,6 +63,10 @@ pub struct Spent {
     pub kinds: BTreeSet<String>,
     /// Statuses of its aggregates.
     pub statuses: BTreeSet<String>,
+    /// Types of records that were seen, by topic.
+    pub records: Kinds,
+    /// Types of records that the contract names.
+    pub promised: Kinds,
     /// How many tasks died.
     pub crashes: u64,
 }
@@ -82,6 +87,8 @@ impl<B: Business> Evenings<B> {
             println!("evening {seed}");
             let world = self.spend(seed);
             spent.crashes += world.driver.crashes();
+            spent.records.extend(world.contract_holds());
+            spent.promised = world.contract_kinds();
             for event in world.driver.distinct_events(&world.front_events()) {
                 spent.statuses.insert(text(&event.data, "status"));
                 spent.kinds.insert(event.kind);

@@ -16,11 +16,15 @@
 //! | `StockReceived` | productId, qty |
 //! | `StockTaken`, `StockShort`, `StockReturned` | productId, qty, orderId, incarnation |
 
+use business::schema::records::{event, message};
+use business::schema::{Object, count, id, integer, text};
 use business::topics;
+use fluvio_streams::system::RecordSpec;
 use serde::{Deserialize, Serialize};
 
 use super::NAME;
 use super::stock::Stock;
+use crate::limits::QTY_MAX;
 use crate::names::NAMES;
 
 /// Request to take the pieces of an order.
@@ -52,6 +56,31 @@ pub fn replies() -> String {
 /// Returns the topic for events.
 pub fn events() -> String {
     topics::events(NAMES.system, NAME)
+}
+
+/// Returns what is asked of the inventory, what it answers, and what happens there.
+pub fn records() -> Vec<RecordSpec> {
+    let order = || Object::default().must("orderId", id("For which order.")).must("incarnation", text("Which order of this id."));
+    let qty = || integer(1, QTY_MAX, "How many pieces.");
+    let told = Object::default()
+        .must("productId", id("Of which product."))
+        .must("qty", qty())
+        .must("onHand", count(0, "Pieces that are there after it."))
+        .must("received", count(0, "Pieces that ever came in."))
+        .must("taken", count(0, "Pieces that were ever taken for orders."))
+        .must("returned", count(0, "Pieces of those that came back."));
+    let request = |kind, what| message(&requests(), kind, order().must("qty", qty()), what);
+    let short = "There were not enough pieces for an order, and nothing was taken.";
+    vec![
+        request(TAKE, "To take the pieces of an order, once."),
+        request(RETURN, "To give back what was taken for it, if anything was."),
+        request(SETTLE, "Nothing of it comes back any more."),
+        message(&replies(), SHORT, told.clone().and(order()), short),
+        event(&events(), RECEIVED, told.clone(), "Pieces came in."),
+        event(&events(), TAKEN, told.clone().and(order()), "The pieces of an order were taken."),
+        event(&events(), SHORT, told.clone().and(order()), short),
+        event(&events(), RETURNED, told.and(order()), "The pieces of an order are back."),
+    ]
 }
 
 /// Payload of a request. Its subject is the product.
