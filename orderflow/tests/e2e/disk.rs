@@ -66,11 +66,15 @@ async fn a_disk_that_gets_full_under_load_loses_nothing_and_charges_nobody_twice
 #[tokio::test]
 async fn a_disk_that_has_room_again_takes_commands_again() {
     let instance = Instance::start(&[]).await;
-    fill_disk_under_load(&instance, "o", &RefCell::default()).await;
+    let orders = RefCell::default();
+    fill_disk_under_load(&instance, "o", &orders).await;
     a_full_disk_is_told(&instance).await;
     instance.limit_files(None);
     until("it says nothing about the disk any more", async || disk_problem(&instance).await.is_none()).await;
     until("its log says so too", async || instance.said().contains("the disk takes records again")).await;
-    // Through the client: local stores that could not be written need a restart, the broker does not.
-    instance.command("o-late", &json!({ "type": "PlaceOrder", "orderId": "o-late", "item": "chicken" })).await;
+    // The local stores and the views are opened anew, and everything goes on without a restart.
+    until("it is ready", async || instance.get("/health/ready").await.0 == 200).await;
+    orders.borrow().are_there_once(&instance).await;
+    let answer = instance.request_json(reqwest::Method::POST, "/food-delivery/orders", &json!({ "orderId": "o-late", "item": "chicken" })).await;
+    assert_eq!(answer.status(), 201);
 }
