@@ -120,7 +120,8 @@ impl PaymentProvider {
                 Next::Answer(response) => return response,
                 Next::Post(wait) => {
                     sleep(wait).await;
-                    pursuit.posted(self.post(request).await, self.now())
+                    let heard = self.post(request, &pursuit).await;
+                    pursuit.posted(heard, self.now())
                 }
                 Next::Inquire(wait) => {
                     sleep(wait).await;
@@ -144,11 +145,13 @@ impl PaymentProvider {
         }
     }
 
-    async fn post(&self, request: &ProviderRequest) -> Heard {
+    async fn post(&self, request: &ProviderRequest, pursuit: &Pursuit) -> Heard {
+        let not_sent = |detail: &str| Heard::NotDone { detail: detail.to_owned(), may_retry: false, after: None };
         match (self.turn().await, &self.endpoint) {
+            (Ok(_place), _) if pursuit.is_too_late(self.now()) => not_sent("the provider was not asked in time"),
             (Ok(_place), Endpoint::Simulated(simulated)) => simulated.post(request).await,
             (Ok(_place), Endpoint::Http(http)) => http.post(request).await,
-            (Err(NoTurn), _) => Heard::NotDone { detail: "the provider has too many calls to answer already".to_owned(), may_retry: false, after: None },
+            (Err(NoTurn), _) => not_sent("the provider has too many calls to answer already"),
         }
     }
 

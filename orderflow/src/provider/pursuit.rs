@@ -32,6 +32,8 @@ pub(super) struct Pursuit {
     tries: u32,
     /// True if a request may have been carried out.
     in_doubt: bool,
+    /// False if the provider does not say what it knows of a key.
+    answers_inquiries: bool,
 }
 
 /// What to do next.
@@ -48,12 +50,18 @@ pub(super) enum Next {
 impl Pursuit {
     /// Begins; `again`: an earlier process may have made this call.
     pub(super) fn new(operation: Operation, key: &str, again: bool, times: Times, now: Duration) -> Self {
-        Self { operation, key: key.to_owned(), times, started: now, last_post: now, tries: 0, in_doubt: again }
+        Self { operation, key: key.to_owned(), times, started: now, last_post: now, tries: 0, in_doubt: again, answers_inquiries: true }
     }
 
     /// Returns true if the provider may have done it and must be asked until that is known.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.in_doubt && self.operation == Operation::Accept
+    }
+
+    /// Returns true if a request must not be sent any more, though it was meant to be: it has waited too long, or the process was frozen. Another one may have taken over meanwhile, have
+    /// heard that nothing is known of the key, and count on its staying so.
+    pub(super) fn is_too_late(&self, now: Duration) -> bool {
+        self.answers_inquiries && self.is_over(now)
     }
 
     /// Takes what was heard of a request that was done with at `now`.
@@ -93,7 +101,10 @@ impl Pursuit {
                 Some(rest) => Next::Inquire(wait.min(rest)),
             },
             // A provider that answers no inquiries still answers the request itself.
-            Heard::NotDone { may_retry: false, .. } => Next::Post(wait),
+            Heard::NotDone { may_retry: false, .. } => {
+                self.answers_inquiries = false;
+                Next::Post(wait)
+            }
             Heard::NotDone { .. } | Heard::InDoubt { .. } => Next::Inquire(wait),
         }
     }
@@ -195,6 +206,14 @@ mod tests {
             assert!(matches!(pursuit.inquired(not_done(false), SECOND), Next::Post(_)));
             assert_eq!(pursuit.posted(answer(ProviderOutcome::Accepted), SECOND), Next::Answer(ProviderResponse::new(ProviderOutcome::Accepted, None)));
         }
+    }
+
+    #[test]
+    fn a_request_that_has_waited_too_long_is_not_sent_unless_there_is_no_other_way_to_find_out() {
+        let mut pursuit = pursuit(Operation::Accept, true);
+        assert_eq!([59, 60].map(|seconds| pursuit.is_too_late(seconds * SECOND)), [false, true]);
+        assert!(matches!(pursuit.inquired(not_done(false), 70 * SECOND), Next::Post(_)));
+        assert!(!pursuit.is_too_late(70 * SECOND));
     }
 
     #[test]

@@ -108,8 +108,7 @@ mod simulated {
     async fn a_stalled_call_ends_and_gives_its_place_back() {
         let world = world(&PaymentConfig { calls_max: 1, call_timeout: 100 * MS, ..quick() });
         let stalled = call(Operation::Accept, "simulate-stall", 1);
-        let (first, second) = tokio::join!(world.outcome(&stalled), world.charge(2));
-        assert_eq!((first, second), (Failed, Accepted));
+        assert_eq!((world.outcome(&stalled).await, world.charge(2).await), (Failed, Accepted));
         assert_eq!(world.provider.places.available_permits(), 1);
     }
 
@@ -226,6 +225,16 @@ async fn what_certainly_did_nothing_fails_soon_and_is_not_retried_if_it_is_refus
     }
     let server = Server::start(|_| Does::Status(402)).await;
     assert_eq!(at(&server, quick()).charge(1).await, Declined);
+}
+
+#[tokio::test]
+async fn a_charge_that_waited_longer_than_anybody_would_is_not_made() {
+    let server = Server::start(|_| Does::HangBefore).await;
+    let world = at(&server, PaymentConfig { calls_max: 1, call_timeout: 100 * MS, settle: Duration::ZERO, ..quick() });
+    let (first, second) = tokio::join!(world.charge(1), world.charge(2));
+    assert_eq!((first, second), (Failed, Failed));
+    let posts: Vec<_> = server.requests().into_iter().filter(|request| request.head.starts_with("POST")).collect();
+    assert_eq!(posts.len(), 1, "{posts:?}");
 }
 
 #[tokio::test]
