@@ -20,6 +20,9 @@ pub(crate) fn config() -> Config {
     Config { window_ms: 10 * MINUTE_MS, grace_ms: MINUTE_MS, idle_ms: MINUTE_MS, ..Config::default() }
 }
 
+/// (id, status, orders, ranked items with their quantities).
+pub(crate) type SeenWindow = (String, String, i64, Vec<(String, i64)>);
+
 pub(crate) struct Shop {
     pub(crate) driver: TestDriver,
     seen: i64,
@@ -84,8 +87,7 @@ impl Shop {
         self.documents(&Recommendations).remove(customer).unwrap_or_default()
     }
 
-    /// Every window as (id, status, orders, ranked items with their quantities).
-    pub(crate) fn windows(&self) -> Vec<(String, String, i64, Vec<(String, i64)>)> {
+    pub(crate) fn windows(&self) -> Vec<SeenWindow> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let windows = self.documents(&PopularItems).into_iter().map(|(id, document)| {
             let items = document["items"].as_array().expect("items are ranked");
