@@ -253,7 +253,7 @@ fn a_no_to_one_attempt_leaves_the_other() {
 
 #[test]
 fn the_queue_drains_one_by_one_in_order() {
-    let mut world = broken(config());
+    let mut world = broken(GuardConfig { retries_per_second: 10, ..config() });
     for index in 0..30 {
         world.wait_until(index * 10);
         assert_eq!(world.start(&format!("o-{index:02}")), UNAVAILABLE);
