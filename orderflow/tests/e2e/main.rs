@@ -11,6 +11,7 @@ mod http;
 mod load;
 mod metrics;
 mod mongodb;
+mod movie_booking;
 mod path;
 mod payments;
 mod start;

@@ -145,7 +145,7 @@ pub fn spec() -> ProcessorSpec {
     ProcessorSpec {
         name: NAME.to_owned(),
         // A request that went astray is forwarded: two tasks must not know of one showing.
-        sources: vec![Source::commands(&requests_topic(), "showingId", Routing::Except(Vec::new()))],
+        sources: vec![Source::commands(&requests_topic(), "showingId", Routing::Types(names(&[HOLD, CONFIRM, RELEASE])))],
         sinks: vec![events_topic(), replies_topic()],
         journal: topics::journal(NAMES.system, NAME),
         stores: names(&[NAME, OCCUPIED]),
