@@ -106,7 +106,7 @@ fn accepted() -> ProviderResponse {
 }
 
 fn declined() -> ProviderResponse {
-    ProviderResponse::new(ProviderOutcome::Declined, Some("the card was declined, as simulated"))
+    ProviderResponse::new(ProviderOutcome::Declined, Some("the provider declined, as simulated"))
 }
 
 fn failed(detail: &str) -> ProviderResponse {
