@@ -74,7 +74,8 @@ impl PartitionReader {
     pub(super) async fn open(target: Target, from: i64, routing: Option<&Routing>, servers: &Arc<Servers>, settings: &Arc<Settings>) -> Result<Self, LogError> {
         let mut reader = Self {
             target,
-            routing: routing.cloned(),
+            // Who leaves nothing out needs no SmartModule, and it would not take an empty list.
+            routing: routing.filter(|routing| !matches!(routing, Routing::Except(types) if types.is_empty())).cloned(),
             servers: Arc::clone(servers),
             settings: Arc::clone(settings),
             stream: None,

@@ -63,10 +63,12 @@ async fn a_waiting_reader_gets_records_as_they_come() {
     let routing = Routing::Except(names(&["A"]));
     let mut plain = log.read("events", 0, 0, None).await.expect("opens");
     let mut routed = log.read("events", 0, 0, Some(&routing)).await.expect("opens");
+    let mut all = log.read("events", 0, 0, Some(&Routing::Except(Vec::new()))).await.expect("opens");
     let writer = log.writer("events", 0).await.expect("opens");
     for number in 0..50 {
         writer.append(vec![event(number)]).await.expect("is acknowledged");
         assert_events(&read_to(&mut *plain, number as i64 + 1).await.expect("reads"), number, number + 1);
+        assert_events(&read_to(&mut *all, number as i64 + 1).await.expect("reads"), number, number + 1);
         let thinned = read_to(&mut *routed, number as i64 + 1).await.expect("reads");
         assert_eq!(thinned[0].key.is_some(), number % 10 != 0);
     }
