@@ -104,7 +104,7 @@ impl Delivery {
             (_, _, Some(_)) => Status::Completed,
             _ => Status::Registered,
         };
-        self.customer_id = change.customer_id.or(self.customer_id.take());
+        self.customer_id = change.customer_id.or_else(|| self.customer_id.take());
         self.updated_at = format_rfc3339(event.time_ms);
         Ok(())
     }

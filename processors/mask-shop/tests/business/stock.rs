@@ -267,3 +267,24 @@ fn an_order_id_that_is_used_again_takes_again() {
     world.look();
     stock_is_kept(&world);
 }
+
+/// The inventory may be behind by more than one order of an id: each takes for itself.
+#[test]
+fn an_inventory_that_is_behind_keeps_the_orders_of_one_id_apart() {
+    let mut world = world_of(&Config { retention_ms: 1_000, ..Config::default() }, 2);
+    world.restock("mask", 10);
+    world.driver.advance(100);
+    world.driver.take_down("inventory");
+    world.place("o-1", "kim");
+    world.driver.advance(200);
+    world.send("CancelOrder", "o-1", json!({}));
+    world.driver.advance(2_000);
+    world.place("o-1", "kim");
+    world.driver.advance(200);
+    world.driver.bring_up("inventory");
+    world.driver.advance(200);
+    world.assert_status("o-1", "Placed");
+    assert_eq!(world.stock("mask"), [10 - QTY, 10, 2 * QTY, QTY]);
+    world.look();
+    stock_is_kept(&world);
+}
