@@ -141,3 +141,23 @@ async fn settings_come_from_flag_environment_and_file_in_this_order() {
     assert!(in_environment("300", &[]).await.contains("--partitions: 300"));
     assert!(in_environment("300", &["--partitions=400"]).await.contains("--partitions: 400"));
 }
+
+#[tokio::test]
+async fn roles_and_names_that_cannot_work() {
+    for (arguments, flag, says) in [
+        (["--roles=processors", "--ephemeral"], "--roles", "give --fluvio"),
+        (["--roles=broker,api", "--ephemeral"], "--roles", "embedded views are kept and served by one process"),
+        (["--roles=broker", "--fluvio=127.0.0.1:1"], "--roles", "leave out `broker` or --fluvio"),
+        (["--only=store", "--without=payments"], "--only", "give one of them"),
+        (["--only=oven", "--ephemeral"], "--only", "food-delivery/orders, food-delivery/payments"),
+        (["--systems=pizza", "--ephemeral"], "--systems", "food-delivery"),
+    ] {
+        assert_refused(&up(&arguments).await, flag, says);
+    }
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = directory.path().join("orderflow.toml");
+    for (text, says) in [("[business.pizza]\n", "there is no business `pizza`"), ("[business.food-delivery]\ndeadlineMs = 0\n", "deadline_ms")] {
+        std::fs::write(&file, text).expect("a file can be written");
+        assert_refused(&up(&["--ephemeral", "--config", &file.display().to_string()]).await, "--config", says);
+    }
+}

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod followers;
+mod front;
 mod partners;
 mod sharing;
 mod story;

@@ -16,7 +16,7 @@ const TIMED: usize = 300;
 /// What the contract says of their answers.
 const PROMISED: Duration = Duration::from_millis(50);
 /// What is asserted: the same with room for a machine that does other things meanwhile.
-const ALLOWED: Duration = Duration::from_millis(250);
+const ALLOWED: Duration = Duration::from_millis(400);
 
 /// A system and who is asked first.
 struct Asked {

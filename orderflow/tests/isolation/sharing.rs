@@ -23,3 +23,11 @@ async fn one_data_directory_for_several_processes_that_do_different_things() {
     assert_eq!(second.status.code(), Some(1), "{said}");
     assert!(said.contains("--data-dir") && said.contains("in use"), "{said}");
 }
+
+#[tokio::test]
+async fn the_topology_of_a_part_shows_that_part() {
+    let part = run(&["topology", "--systems=food-delivery,movie-booking", "--only=store,movie-booking/payments"]).await;
+    let part = String::from_utf8_lossy(&part.stdout).into_owned();
+    let shown: Vec<&str> = part.lines().map(str::trim).filter(|line| line.starts_with("application") || line.starts_with("processor")).collect();
+    assert_eq!(shown, ["application food-delivery", "processor store", "application movie-booking", "processor payments"]);
+}
