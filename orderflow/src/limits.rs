@@ -86,6 +86,17 @@ pub(crate) const LEDGER_PAGE_ENTRIES_MAX: usize = 1_000;
 /// Movements of money that `reconcile` compares at once.
 pub(crate) const RECONCILE_MOVEMENTS_MAX: usize = 5_000_000;
 
+/// How long the tasks may take to answer an order to their breakers, unless told otherwise, in ms.
+pub(crate) const BREAKER_ANSWER_TIMEOUT_MS: u64 = 10_000;
+/// Bytes of the records about one aggregate that `why` tells; what comes after is left out, and it says so.
+pub(crate) const WHY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Changes of a breaker during the life of an aggregate that it tells.
+pub(crate) const WHY_TRANSITIONS_MAX: usize = 1_000;
+/// Steps from a record back to its first cause that it follows.
+pub(crate) const WHY_CAUSES_MAX: usize = 1_000;
+/// Characters of one member's value that it shows.
+pub(crate) const WHY_VALUE_CHARACTERS_MAX: usize = 120;
+
 /// Calls to the webhook that may run at once in this process, over all systems; further ones wait for their turn.
 pub(crate) const WEBHOOK_CALLS_MAX: usize = 64;
 /// How long a webhook may take to answer, unless told otherwise.

@@ -1,12 +1,15 @@
 //! The command line: which subcommands there are, and what they share.
 
 mod bench;
+mod breaker;
 mod client;
 mod demo;
 mod reconcile;
+mod scan;
 mod topics;
 mod topology;
 mod up;
+mod why;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -37,6 +40,10 @@ enum Command {
     Topology(topology::Arguments),
     /// List the topics and SmartModules that the systems need, or create them on a cluster
     Topics(topics::Arguments),
+    /// Show what the circuit breakers do, force them into a state, or reset them; exits with 1 if one does not answer
+    Breaker(breaker::Arguments),
+    /// Tell everything that happened to an order, in the order in which it happened; exits with 1 if nothing did
+    Why(why::Arguments),
     /// Compare what was captured and refunded with the payment provider's own record; exits with 1 if they differ, with 2 if they could not be compared
     Reconcile(reconcile::Arguments),
     /// Measure throughput, latency, restore time and memory; prints JSON
@@ -51,6 +58,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Topology(arguments) => topology::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
+        Command::Breaker(arguments) => breaker::run(&arguments),
+        Command::Why(arguments) => why::run(&arguments),
         Command::Reconcile(arguments) => Ok(reconcile::run(&arguments)),
         Command::Bench(arguments) => bench::run(&arguments),
     };

@@ -1,0 +1,76 @@
+//! Reading topics from their beginning to where they end now, as `breaker` and `why` do: record by record, so that nothing but what is wanted is kept.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions};
+use fluvio_streams::log::Log;
+use fluvio_streams::record::LogRecord;
+use fluvio_streams::system::System;
+use fluvio_streams::topology::Routing;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::limits::REACH_TIMEOUT;
+
+/// An event as it stands in a topic.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Event {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) id: String,
+    pub(super) time: String,
+    #[serde(rename = "causationid", default)]
+    pub(super) causation: String,
+    #[serde(rename = "correlationid", default)]
+    pub(super) correlation: String,
+    pub(super) data: Value,
+}
+
+/// Connects to the cluster at `--fluvio`.
+///
+/// # Errors
+/// If nobody answers there.
+pub(super) async fn connect(endpoint: &str) -> anyhow::Result<Arc<FluvioLog>> {
+    let no_answer = || format!("--fluvio: no Fluvio cluster answers at {endpoint}; give the address of its SC");
+    timeout(REACH_TIMEOUT, FluvioLog::connect(FluvioLogOptions::new(endpoint))).await.with_context(no_answer)?.with_context(no_answer)
+}
+
+/// Returns the system of a name.
+///
+/// # Errors
+/// If there is none.
+pub(super) fn find<'s>(systems: &'s [System], name: &str) -> anyhow::Result<&'s System> {
+    match systems.iter().find(|system| system.name == name) {
+        Some(system) => Ok(system),
+        None => bail!("there is no system `{name}`; there are {}", systems.iter().map(|system| system.name).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Hands every record of a partition to `take`, up to the present end. Returns the first offset that the partition still holds.
+///
+/// # Errors
+/// If the topic cannot be read, or `take` fails.
+pub(super) async fn scan(
+    log: &dyn Log,
+    topic: &str,
+    partition: u32,
+    routing: Option<&Routing>,
+    mut take: impl FnMut(&LogRecord) -> anyhow::Result<()>,
+) -> anyhow::Result<i64> {
+    let offsets = log.offsets(topic, partition).await?;
+    if offsets.start >= offsets.end {
+        return Ok(offsets.start);
+    }
+    let mut reader = log.read(topic, partition, offsets.start, routing).await?;
+    let mut next = offsets.start;
+    while next < offsets.end {
+        let fetched = timeout(REACH_TIMEOUT, reader.next()).await.with_context(|| format!("{topic}/{partition} does not go on after {next}"))??;
+        for record in &fetched.records {
+            take(record)?;
+        }
+        next = fetched.next_offset;
+    }
+    Ok(offsets.start)
+}
