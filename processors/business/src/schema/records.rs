@@ -108,9 +108,8 @@ fn front<B: Business>() -> Vec<RecordSpec> {
     let detail = || text("What the partner or a follower said.");
     let with_attempt = || Object::default().must("attempt", attempt());
     let undoing = if names.amount_field.is_some() { with_attempt().must("amount", won("How much was undone.")) } else { with_attempt() };
-    vec![
+    let mut records = vec![
         event(words.requested, described.told, &format!("The {noun} is on record, not yet established.")),
-        event(words.attempt_started, with_attempt(), "The customer asked for a new attempt."),
         event(words.established, with_attempt().must("late", flag("Whether the answer came after the deadline.")), &format!("The {noun} is established.")),
         event(words.rejected, Object::default().must("reason", reason()).may("detail", detail()), &format!("The {noun} will not be established, or no more.")),
         event(words.deferred, Object::default().must("reason", reason()).may("attempt", attempt()), "Not yet; the customer will be told."),
@@ -119,7 +118,11 @@ fn front<B: Business>() -> Vec<RecordSpec> {
         event(words.status_changed, Object::default().must("previousStatus", one_of(&statuses, "Status before.")), "A follower went on."),
         event(words.unwanted, with_attempt(), "The partner accepted what nobody wants any more; it is being undone."),
         event(words.undone, undoing, "What the partner did for an attempt is undone."),
-    ]
+    ];
+    if names.retry.is_some() {
+        records.push(event(words.attempt_started, with_attempt(), "The customer asked for a new attempt."));
+    }
+    records
 }
 
 /// What the front asks of its partner.

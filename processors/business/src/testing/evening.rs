@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 
 use fluvio_streams::system::System;
 use fluvio_streams::testing::Random;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::contract::Kinds;
 use super::{World, text, touchy};
 use crate::config::Config;
+use crate::front::commands::{FORCE_BREAKER, RESET_BREAKER};
+use crate::names::Names;
 use crate::rules::Business;
+use crate::topics;
 
 /// Partitions of each topic.
 pub const PARTITIONS: u32 = 2;
@@ -71,6 +74,13 @@ pub struct Spent {
     pub crashes: u64,
 }
 
+impl Spent {
+    /// Returns the types of records that the contract names and that were not seen, as `<topic> <type>`: what is promised must happen.
+    pub fn unseen(&self) -> Vec<String> {
+        self.promised.difference(&self.records).map(|(topic, kind)| format!("{topic} {kind}")).collect()
+    }
+}
+
 /// Returns one of a list.
 pub fn pick<'l, T: ?Sized>(random: &mut Random, list: &[&'l T]) -> &'l T {
     list[random.below(list.len() as u64) as usize]
@@ -82,7 +92,7 @@ impl<B: Business> Evenings<B> {
     /// # Panics
     /// If a law is broken; the seed is printed before.
     pub fn laws_hold(&self, evenings: u64) -> Spent {
-        let mut spent = Spent::default();
+        let mut spent = Spent { records: self.what_is_rare().contract_holds(), ..Spent::default() };
         for seed in 0..evenings {
             println!("evening {seed}");
             let world = self.spend(seed);
@@ -95,6 +105,20 @@ impl<B: Business> Evenings<B> {
             }
         }
         spent
+    }
+
+    /// Does what no evening does: an operator's orders, a record that nobody can read, an answer about something that is not known.
+    fn what_is_rare(&self) -> World<B> {
+        let Names { system, id_field, partner, .. } = B::NAMES;
+        let mut world = World::new((self.system)(&Config::default()), PARTITIONS, None);
+        for order in [json!({"type": FORCE_BREAKER, "state": "forced-open"}), json!({"type": RESET_BREAKER}), json!({"type": "NobodyTakesThis"})] {
+            world.driver.pipe_to(&topics::commands(system), 0, None, order.to_string().as_bytes());
+        }
+        let forged = json!({"type": partner.accepted, (id_field): "nobody", "attempt": 1});
+        world.driver.pipe(&topics::replies(system, partner.pair), "nobody", &forged.to_string());
+        world.driver.advance(LONGEST_WAIT_MS);
+        world.look();
+        world
     }
 
     /// A failing seed can be looked into only if it fails again.

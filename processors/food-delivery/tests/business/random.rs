@@ -22,6 +22,7 @@ fn the_laws_hold_on_any_evening() {
     // What never happens is not tested.
     assert_eq!(spent.kinds, NAMES.words.events().map(str::to_owned).into(), "kinds of events");
     assert_eq!(spent.statuses.len(), status_names(&NAMES).len(), "{:?}", spent.statuses);
+    assert_eq!(spent.unseen(), [""; 0], "types that the contract names and nobody saw");
     assert!(spent.crashes > EVENINGS, "{} tasks died", spent.crashes);
 }
 

@@ -26,6 +26,7 @@ fn the_laws_hold_on_any_evening() {
     let kinds = NAMES.words.events().into_iter().filter(|event| *event != NAMES.words.attempt_started);
     assert_eq!(spent.kinds, kinds.map(str::to_owned).collect::<BTreeSet<_>>(), "kinds of events");
     assert_eq!(spent.statuses.len(), status_names(&NAMES).len(), "{:?}", spent.statuses);
+    assert_eq!(spent.unseen(), [""; 0], "types that the contract names and nobody saw");
     assert!(spent.crashes > EVENINGS, "{} tasks died", spent.crashes);
 }
 
