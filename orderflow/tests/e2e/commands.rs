@@ -1,6 +1,6 @@
 //! The other subcommands.
 
-use crate::support::{Instance, run};
+use crate::support::{ALL_SYSTEMS, Instance, run};
 
 #[tokio::test]
 async fn the_topology_is_printed_from_the_code() {
@@ -16,7 +16,7 @@ async fn the_topology_is_printed_from_the_code() {
 #[tokio::test]
 async fn topics_are_created_on_a_cluster_that_is_new_and_left_alone_on_one_that_is_not() {
     // Another instance's broker is a cluster like any other.
-    let instance = Instance::start(&[]).await;
+    let instance = Instance::start(&[ALL_SYSTEMS]).await;
     let sc = instance.address("sc");
     let list = run(&["topics", "--fluvio", &sc]).await;
     let listed = String::from_utf8_lossy(&list.stdout).into_owned();

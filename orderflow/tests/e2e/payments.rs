@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::{Instance, run, until};
+use crate::support::{ALL_SYSTEMS, Instance, run, until};
 
 const TOKEN: &str = "of-the-test";
 
@@ -56,7 +56,7 @@ async fn evening(instance: &mut Instance) {
 
 #[tokio::test]
 async fn an_evening_agrees_with_the_simulated_provider_and_every_planted_difference_is_told() {
-    let mut instance = Instance::start(&[]).await;
+    let mut instance = Instance::start(&[ALL_SYSTEMS]).await;
     evening(&mut instance).await;
     let (code, report) = reconcile(&instance, &["--give-up-ms", "0"]).await;
     assert_eq!((code, &report["isEqual"], &report["inProgress"], &report["older"]), (Some(0), &json!(true), &json!([]), &json!(0)), "{report}");
@@ -194,7 +194,7 @@ async fn a_charge_whose_answer_was_lost_in_a_power_cut_is_found_out_and_made_onc
     let token_file = token_file.path().to_str().expect("a path").to_owned();
     let provider = ["--payment-provider-url", &url, "--payment-provider-token-file", &token_file];
 
-    let mut instance = Instance::start(&[&provider[..], &["--payment-try-timeout-ms=400"]].concat()).await;
+    let mut instance = Instance::start(&[&provider[..], &["--payment-try-timeout-ms=400", ALL_SYSTEMS]].concat()).await;
     instance.post("/food-delivery/orders", &order("o-1", "kim")).await;
     instance.order("o-1", "Placed").await;
     locked(&books).is_silent = true;
