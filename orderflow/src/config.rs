@@ -340,6 +340,13 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_of_a_business_are_documented_with_their_defaults() {
+        let manual = include_str!("../../docs/operating.md");
+        let example = manual.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("there is an example");
+        assert_eq!(file(example).business["food-delivery"], business::Config::default());
+    }
+
+    #[test]
     fn an_impossible_number_of_partitions_names_the_flag() {
         for partitions in [0, PARTITIONS_MAX + 1] {
             let error = Settings { partitions: Some(partitions), ..Settings::default() }.resolve().expect_err("it is not possible");
