@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::client::run_id;
-use super::scan::{Event, connect, find, scan};
+use super::scan::{Event, connect, find, present, scan};
 use crate::limits::BREAKER_ANSWER_TIMEOUT_MS;
 use crate::systems;
 
@@ -152,9 +152,8 @@ struct Measured {
 async fn list(arguments: &Arguments, systems: &[System]) -> anyhow::Result<ExitCode> {
     let log = connect(&arguments.fluvio).await?;
     let mut shown = Vec::new();
-    for system in systems {
+    for (system, partitions) in present(&*log, systems).await? {
         let topic = breaker_topic(system)?;
-        let partitions = log.partitions(topic).await.with_context(|| format!("{} does not run on this cluster", system.name))?;
         shown.extend(try_join_all((0..partitions).map(|partition| show(&*log, system.name, topic, partition))).await?);
     }
     if arguments.json {
@@ -208,7 +207,7 @@ async fn show(log: &dyn Log, system: &str, topic: &str, partition: u32) -> anyho
 async fn give(arguments: &Arguments, system: &System, order: &Order, mut command: Value) -> anyhow::Result<ExitCode> {
     let log = connect(&arguments.fluvio).await?;
     let topic = breaker_topic(system)?;
-    let partitions = log.partitions(&system.commands_topic).await.with_context(|| format!("{} does not run on this cluster", system.name))?;
+    let partitions = present(&*log, std::slice::from_ref(system)).await?.first().map_or(0, |(_, partitions)| *partitions);
     if let Some(partition) = order.partition {
         ensure!(partition < partitions, "--partition: {} has the partitions 0 to {}", system.commands_topic, partitions - 1);
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions};
-use fluvio_streams::log::Log;
+use fluvio_streams::log::{Log, LogError};
 use fluvio_streams::record::LogRecord;
 use fluvio_streams::system::System;
 use fluvio_streams::topology::Routing;
@@ -48,7 +48,25 @@ pub(super) fn find<'s>(systems: &'s [System], name: &str) -> anyhow::Result<&'s 
     }
 }
 
-/// Hands every record of a partition to `take`, up to the present end. Returns the first offset that the partition still holds.
+/// Returns those of the systems that a cluster has, with their numbers of partitions.
+///
+/// # Errors
+/// If it has none of them, or does not answer.
+pub(super) async fn present<'s>(log: &dyn Log, systems: &'s [System]) -> anyhow::Result<Vec<(&'s System, u32)>> {
+    let mut present = Vec::new();
+    for system in systems {
+        match log.partitions(&system.commands_topic).await {
+            Ok(partitions) => present.push((system, partitions)),
+            Err(LogError::NoTopic { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let names: Vec<&str> = systems.iter().map(|system| system.name).collect();
+    ensure!(!present.is_empty(), "--fluvio: there are no topics of {} on this cluster", names.join(", "));
+    Ok(present)
+}
+
+/// Hands every record of a partition to `take`, up to the present end. Returns the first offset that the partition still holds. A topic that is not there, of a follower that was added later, holds nothing.
 ///
 /// # Errors
 /// If the topic cannot be read, or `take` fails.
@@ -59,7 +77,11 @@ pub(super) async fn scan(
     routing: Option<&Routing>,
     mut take: impl FnMut(&LogRecord) -> anyhow::Result<()>,
 ) -> anyhow::Result<i64> {
-    let offsets = log.offsets(topic, partition).await?;
+    let offsets = match log.offsets(topic, partition).await {
+        Ok(offsets) => offsets,
+        Err(LogError::NoTopic { .. }) => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
     if offsets.start >= offsets.end {
         return Ok(offsets.start);
     }

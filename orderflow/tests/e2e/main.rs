@@ -1,6 +1,7 @@
 //! The real binary from outside: as a child process, met through the official Fluvio client, HTTP and signals only.
 
 mod bad_input;
+mod breaker;
 mod cluster;
 mod commands;
 mod crash;
@@ -17,3 +18,4 @@ mod payments;
 mod start;
 mod support;
 mod webhook;
+mod why;

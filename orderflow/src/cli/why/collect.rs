@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context as _;
 use business::front::commands::BREAKER_FORCED;
 use fluvio_streams::log::Log;
 use fluvio_streams::partitioner::partition_for;
@@ -47,8 +46,7 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// If the topics cannot be read.
-pub(super) async fn collect(log: &dyn Log, system: &System, id: &str) -> anyhow::Result<Option<Found>> {
-    let partitions = log.partitions(&system.commands_topic).await.with_context(|| format!("{} does not run on this cluster", system.name))?;
+pub(super) async fn collect(log: &dyn Log, system: &System, partitions: u32, id: &str) -> anyhow::Result<Option<Found>> {
     let owner = partition_for(id.as_bytes(), partitions);
     let front = front(system);
     let mut collector = Collector { id, quoted: quoted(id), places: BTreeSet::new(), happened: Vec::new(), bytes: 0, is_cut: false };

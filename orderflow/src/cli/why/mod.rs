@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use self::collect::collect;
-use super::scan::{connect, find};
+use super::scan::{connect, find, present};
 use crate::systems;
 
 #[derive(Debug, Args)]
@@ -41,9 +41,10 @@ async fn tell(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => (&systems[..], &arguments.system_or_id),
     };
     let log = connect(&arguments.fluvio).await?;
+    let present = present(&*log, searched).await?;
     let mut stories = Vec::new();
-    for system in searched {
-        stories.extend(collect(&*log, system, id).await?.map(story::Story::of));
+    for (system, partitions) in &present {
+        stories.extend(collect(&*log, system, *partitions, id).await?.map(story::Story::of));
     }
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&stories)?);
@@ -51,7 +52,7 @@ async fn tell(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         stories.iter().for_each(story::Story::print);
     }
     if stories.is_empty() {
-        let names: Vec<&str> = searched.iter().map(|system| system.name).collect();
+        let names: Vec<&str> = present.iter().map(|(system, _)| system.name).collect();
         eprintln!("nothing is known of `{}` in {}", id.escape_debug(), names.join(", "));
         return Ok(ExitCode::FAILURE);
     }
