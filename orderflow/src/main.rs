@@ -7,6 +7,7 @@
 
 mod cli;
 mod config;
+mod contracts;
 mod data_dir;
 mod delivery_desk;
 mod instance;

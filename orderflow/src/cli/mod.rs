@@ -3,6 +3,7 @@
 mod bench;
 mod breaker;
 mod client;
+mod contracts;
 mod demo;
 mod reconcile;
 mod scan;
@@ -46,6 +47,8 @@ enum Command {
     Why(why::Arguments),
     /// Compare what was captured and refunded with the payment provider's own record; exits with 1 if they differ, with 2 if they could not be compared
     Reconcile(reconcile::Arguments),
+    /// Write the schemas of all records and the AsyncAPI documents to files, or compare the files with the code
+    Contracts(contracts::Arguments),
     /// Measure throughput, latency, restore time and memory; prints JSON
     Bench(bench::Arguments),
 }
@@ -61,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Breaker(arguments) => breaker::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Reconcile(arguments) => Ok(reconcile::run(&arguments)),
+        Command::Contracts(arguments) => contracts::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     result.unwrap_or_else(|error| {

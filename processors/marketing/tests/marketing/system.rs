@@ -1,5 +1,6 @@
 //! What marketing brings with it, and what it never gets.
 
+use business::testing::contract::Contract;
 use fluvio_streams::system::System;
 use fluvio_streams::topology::Topology;
 use marketing::{Config, ConfigError, follow, names};
@@ -42,6 +43,22 @@ fn what_it_cannot_work_with_is_named() {
     assert!(error.contains("`window_ms`"), "{error}");
     let error = follow(&mut shop(names::SYSTEM), &Config { grace_ms: -1, ..Config::default() }).expect_err("grace is no debt").to_string();
     assert!(error.contains("`grace_ms`"), "{error}");
+}
+
+/// Every record that it writes is as its contract says, and it writes one of every type that its contract names.
+#[test]
+fn its_records_are_as_its_contract_says() {
+    let mut system = shop(names::SYSTEM);
+    follow(&mut system, &config()).expect("the settings work");
+    let mut shop = Shop::new(&config());
+    let now = shop.driver.now_ms();
+    for (order, customer, items) in [("o-1", "kim", &["tea", "rice"][..]), ("o-2", "lee", &["tea"]), ("o-3", "kim", &["soup"])] {
+        shop.place(order, customer, &items.iter().map(|item| (*item, 2)).collect::<Vec<_>>(), now);
+        shop.driver.advance(2 * MINUTE_MS);
+    }
+    shop.driver.advance(60 * MINUTE_MS);
+    let contract = Contract::of(&system);
+    assert_eq!(contract.holds(&shop.driver, PARTITIONS), contract.kinds());
 }
 
 #[test]
