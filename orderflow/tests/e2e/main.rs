@@ -15,6 +15,7 @@ mod mongodb;
 mod movie_booking;
 mod path;
 mod payments;
+mod python;
 mod start;
 mod support;
 mod webhook;
