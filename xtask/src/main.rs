@@ -4,6 +4,7 @@
 //! house rules, and others check that the committed SmartModules belong to their sources and that the topic files are
 //! valid. Start reading at [`main`]; each chore is a module.
 
+mod asyncapi;
 mod siege;
 mod smartmodules;
 mod tidy;
@@ -14,6 +15,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Chores of this workspace")]
 enum Chore {
+    /// Holds the AsyncAPI documents against the public parser; needs node and npm
+    Asyncapi,
     /// Builds the SmartModules and records what they were built from
     Smartmodules {
         /// Changes nothing: fails unless the committed artefacts belong to the sources, and, under the compiler that
@@ -32,6 +35,7 @@ enum Chore {
 fn main() -> anyhow::Result<()> {
     let root = workspace::root();
     match Chore::parse() {
+        Chore::Asyncapi => asyncapi::run(root),
         Chore::Smartmodules { check: true } => smartmodules::check(&root.join("smartmodules")),
         Chore::Smartmodules { check: false } => smartmodules::update(&root.join("smartmodules")),
         Chore::Tidy => tidy::check(root),
