@@ -86,11 +86,11 @@ async fn a_program_in_python_takes_the_money_once_however_often_it_is_killed() {
 
     let commands = producer(&instance.client().await, COMMANDS).await;
     for round in 1..=KILLS + 1 {
+        let charged = processor.lines().len();
         for number in ORDERS_SENT * (round - 1) / (KILLS + 1)..ORDERS_SENT * round / (KILLS + 1) {
             let id = format!("o-{number}");
             send(&commands, Some(id.as_bytes()), json!({ "type": "PlaceOrder", "orderId": id, "item": "chicken", "price": PRICE }).to_string()).await;
         }
-        let charged = processor.lines().len();
         if round <= KILLS {
             until("it is in the middle of it", async || processor.lines().len() > charged).await;
             processor.cut_off_and_start().await;
