@@ -265,10 +265,27 @@ fn unresolved(document: &Value, at: &Value, found: &mut Vec<String>) {
     at.as_object().into_iter().flat_map(Map::values).chain(at.as_array().into_iter().flatten()).for_each(|below| unresolved(document, below, found));
 }
 
-/// Goal: the essentials of AsyncAPI, for machines without node; the public parser checks the rest in CI.
+fn documents() -> Vec<File> {
+    files(&systems()).into_iter().filter(|file| file.path.components().any(|part| part.as_os_str() == "asyncapi")).collect()
+}
+
+/// Goal: the documents are what the AsyncAPI initiative's own schema says, also where there is no node for the public parser, which CI runs.
+#[test]
+fn the_documents_are_as_the_specification_s_schema_says() {
+    let schema = include_str!("../../tests/asyncapi/asyncapi-3.0.0.schema.json");
+    let schema = jsonschema::draft7::new(&serde_json::from_str(schema).expect("it is JSON")).unwrap_or_else(|error| panic!("{error}"));
+    for File { path, content, .. } in documents() {
+        schema.validate(&content).unwrap_or_else(|error| panic!("{}: {error} at `{}`", path.display(), error.instance_path()));
+        let mut wrong = content;
+        wrong["channels"]["nowhere"] = json!({"address": 7});
+        assert!(!schema.is_valid(&wrong), "what is wrong is noticed");
+    }
+}
+
+/// Goal: what no schema says: every reference leads somewhere, and nothing is left over.
 #[test]
 fn the_documents_hold_together() {
-    let documents: Vec<File> = files(&systems()).into_iter().filter(|file| file.path.components().any(|part| part.as_os_str() == "asyncapi")).collect();
+    let documents = documents();
     assert!(documents.len() >= systems().len());
     for File { path, content, .. } in documents {
         let path = path.display();
