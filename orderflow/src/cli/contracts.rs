@@ -40,3 +40,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_as_the_code_makes_it_and_what_is_spoilt_is_not() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let dir = directory.path().to_owned();
+        std::fs::write(dir.join("CHANGELOG.md"), "").expect("a file can be written");
+        let succeeds = |action| run(&Arguments { action, dir: dir.clone() }).expect("the files can be read") == ExitCode::SUCCESS;
+        assert!(!succeeds(Action::Check), "there is nothing yet");
+        assert!(succeeds(Action::Write));
+        assert!(succeeds(Action::Check));
+        std::fs::remove_file(dir.join("docs/asyncapi/mask-shop.json")).expect("the document is there");
+        assert!(!succeeds(Action::Check), "a document is gone");
+    }
+}
