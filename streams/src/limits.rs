@@ -1,5 +1,7 @@
 //! Every bound of this crate, in one place.
 
+use std::time::Duration;
+
 /// Longest aggregate, command or event id, in bytes.
 pub const ID_BYTES_MAX: usize = 256;
 /// Largest payload of one record that a task takes, in bytes; a larger one is dead-lettered.
@@ -10,8 +12,15 @@ pub const RUN_INPUTS_MAX: usize = 256;
 pub const RUN_BYTES_MAX: usize = 256 * 1024;
 /// Largest journal record, in bytes: one run plus the largest single step.
 pub const JOURNAL_RECORD_BYTES_MAX: usize = 900 * 1024;
-/// Batches of a source that wait for the task; a full queue stops the reading.
-pub const SOURCE_BATCHES_QUEUED_MAX: usize = 2;
+/// Batches of a source that wait while the task takes one; a full queue stops the reading.
+pub const SOURCE_BATCHES_QUEUED_MAX: usize = 1;
+/// How long a task that is behind takes nothing from other sources because of one that is known to have more, or was not heard of since the task started, and delivers nothing. Long
+/// enough for a broker under load to open the streams of everybody who comes back at once. What is no record (timers, answers to calls) does not wait.
+pub const SOURCE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a source fails, however often it is opened again, before people are told.
+pub const SOURCE_FAILING_UNTOLD_MAX: Duration = Duration::from_secs(1);
+/// How long the stream of a source that failed must last, if nothing comes, before the source is said to be read again: a broker that refuses a stream says so a moment after it was opened.
+pub const SOURCE_STEADY_AFTER: Duration = Duration::from_secs(2);
 /// Outside calls of one task that may run at once; the rest wait in the state.
 pub const CALLS_RUNNING_MAX: usize = 64;
 /// Transactions whose effects are not yet acknowledged; beyond it the task takes no new input.

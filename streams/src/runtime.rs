@@ -3,6 +3,7 @@
 //! Everything that decides is in [`crate::task`]; here is only waiting, reading, appending and starting again.
 
 mod calls;
+mod inbox;
 mod incarnation;
 mod sender;
 mod source;

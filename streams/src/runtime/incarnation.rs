@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::Runner;
 use super::calls::Calls;
+use super::inbox::Inbox;
 use super::sender::{self, Sent};
-use super::source::{self, SourceMessage};
+use super::source::{Health, Pump};
 use crate::limits::{RUN_INPUTS_MAX, SOURCE_BATCHES_QUEUED_MAX};
-use crate::log::{Fetched, LogError, Writer};
+use crate::log::{LogError, Writer};
 use crate::record::NewRecord;
 use crate::task::{Committed, Outgoing, RunReport, Stop, Task, Work};
 use crate::telemetry::{Event, Phase};
@@ -76,32 +77,32 @@ pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
             task.begin_source(index, log.offsets(&source.topic, runner.partition).await?.start);
         }
     }
-    // A queue per task rather than per source keeps memory bounded by the number of tasks.
-    let (source_sender, sources) = mpsc::channel(SOURCE_BATCHES_QUEUED_MAX);
-    let unopened = watch::Sender::new(runner.spec.sources.len());
-    let pump = |index| source::pump(runner, log.clone(), index, task.source_offset(index), source_sender.clone(), &unopened);
-    let pumps = join_all((0..runner.spec.sources.len()).map(pump));
-    drop(source_sender);
+    let health = watch::Sender::new(vec![Health::Unopened; runner.spec.sources.len()]);
+    let (pumps, arrivals): (Vec<_>, Vec<_>) = (0..runner.spec.sources.len())
+        .map(|index| {
+            let (sender, arrivals) = mpsc::channel(SOURCE_BATCHES_QUEUED_MAX);
+            (Pump::new(runner, index, task.source_offset(index), sender, &health).run(), arrivals)
+        })
+        .unzip();
     let (sent_sender, sent) = mpsc::unbounded_channel();
     let (target_sender, targets) = mpsc::unbounded_channel();
     let running = Running {
         runner,
         task,
         journal,
-        sources,
+        inbox: Inbox::new(runner, arrivals),
         sent,
         targets: BTreeMap::new(),
         new_targets: target_sender,
         calls: Calls::default(),
         work: VecDeque::new(),
-        ages: BTreeMap::new(),
-        unopened: unopened.subscribe(),
+        health: health.subscribe(),
         last_report: Instant::now(),
     };
     tokio::select! {
         result = running.run(committed) => result,
         // These two never end while the loop runs; they are here so that they end with it.
-        _ = pumps => std::future::pending().await,
+        _ = join_all(pumps) => std::future::pending().await,
         () = send_all(runner, targets, sent_sender) => std::future::pending().await,
     }
 }
@@ -168,27 +169,28 @@ struct Running<'a> {
     runner: &'a Runner,
     task: Task,
     journal: Arc<dyn Writer>,
-    sources: mpsc::Receiver<SourceMessage>,
+    inbox: Inbox<'a>,
     sent: mpsc::UnboundedReceiver<Sent>,
     targets: BTreeMap<(String, u32), mpsc::UnboundedSender<Outgoing>>,
     new_targets: mpsc::UnboundedSender<(String, u32, mpsc::UnboundedReceiver<Outgoing>)>,
     calls: Calls,
     work: VecDeque<Work>,
-    /// Per source: end offset and timestamp of the last record fetched.
-    ages: BTreeMap<usize, (i64, i64)>,
-    /// Sources that have not been opened: until it is 0, the task is not said to run.
-    unopened: watch::Receiver<usize>,
+    /// How the sources are: until each has been opened, and while one of them fails, the task is not said to run.
+    health: watch::Receiver<Vec<Health>>,
     last_report: Instant,
 }
 
 impl Running<'_> {
     async fn run(mut self, committed: Committed) -> Result<(), Problem> {
         self.dispatch(committed, true);
-        let mut is_reported = false;
+        let mut told = (Phase::Restoring, None);
         loop {
-            if !is_reported && *self.unopened.borrow() == 0 {
-                is_reported = true;
-                self.runner.report(Phase::Running, None);
+            if self.health.has_changed().unwrap_or_default() {
+                let now = phase(&self.health.borrow_and_update());
+                if now != told {
+                    self.runner.report(now.0, now.1.clone());
+                    told = now;
+                }
             }
             self.gather()?;
             if self.runner.shutdown.is_cancelled() {
@@ -219,9 +221,8 @@ impl Running<'_> {
         while let Some(result) = self.calls.try_next(self.runner) {
             self.work.push_back(Work::CallResult(result));
         }
-        while self.work.len() < RUN_INPUTS_MAX {
-            let Ok(message) = self.sources.try_recv() else { break };
-            self.take(message)?;
+        if self.work.len() < RUN_INPUTS_MAX {
+            self.inbox.take(&mut self.work)?;
         }
         Ok(())
     }
@@ -238,21 +239,13 @@ impl Running<'_> {
         };
         tokio::select! {
             sent = self.sent.recv() => self.acknowledge(sent.unwrap_or_default()),
-            Some(message) = self.sources.recv(), if !congested => self.take(message)?,
+            arrived = self.inbox.arrive(), if !congested => arrived?,
             result = self.calls.next(self.runner), if !congested => self.work.push_back(Work::CallResult(result)),
             () = timer => {}
-            Ok(()) = self.unopened.changed() => {}
+            Ok(()) = self.health.changed() => self.health.mark_changed(),
             () = tokio::time::sleep(REPORT_EVERY) => self.report(),
             () = self.runner.shutdown.cancelled() => {}
         }
-        Ok(())
-    }
-
-    fn take(&mut self, (source, fetched): SourceMessage) -> Result<(), Problem> {
-        let Fetched { records, end_offset, .. } = fetched?;
-        let timestamp_ms = records.last().map_or(-1, |record| record.timestamp_ms);
-        self.ages.insert(source, (end_offset, timestamp_ms));
-        self.work.extend(records.into_iter().map(|record| Work::Record(source, record)));
         Ok(())
     }
 
@@ -318,7 +311,7 @@ impl Running<'_> {
         self.last_report = Instant::now();
         let task = self.runner.name();
         for (index, source) in self.runner.spec.sources.iter().enumerate() {
-            let (end, timestamp_ms) = self.ages.get(&index).copied().unwrap_or_default();
+            let (end, timestamp_ms) = self.inbox.end(index);
             let records = (end - self.task.source_offset(index)).max(0);
             let age_ms = if records == 0 || timestamp_ms < 0 { 0 } else { (self.runner.options.clock.now_ms() - timestamp_ms).max(0) };
             self.runner.observe(&Event::LagMeasured { task, topic: &source.topic, records, age_ms });
@@ -340,6 +333,16 @@ impl Running<'_> {
             }
         }
         Ok(self.task.close()?)
+    }
+}
+
+/// Returns what is said of a task whose sources are like this.
+fn phase(health: &[Health]) -> (Phase, Option<String>) {
+    let failing: Vec<&str> = health.iter().filter_map(Health::problem).collect();
+    match failing.is_empty() {
+        false => (Phase::Waiting, Some(failing.join("; "))),
+        true if health.contains(&Health::Unopened) => (Phase::Restoring, None),
+        true => (Phase::Running, None),
     }
 }
 

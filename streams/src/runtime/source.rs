@@ -1,58 +1,145 @@
 //! Reads a source ahead of its task, a bounded number of batches.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use super::{Runner, WAIT_FIRST, WAIT_MAX};
-use crate::log::{Fetched, Log, LogError};
+use super::{Runner, WAIT_FIRST, WAIT_MAX, with_sources};
+use crate::limits::{SOURCE_FAILING_UNTOLD_MAX, SOURCE_STEADY_AFTER};
+use crate::log::{Fetched, LogError};
 use crate::telemetry::Event;
+use crate::topology::Source;
 
 /// What a source says: batches, or that it cannot go on.
-pub(super) type SourceMessage = (usize, Result<Fetched, LogError>);
+pub(super) type SourceMessage = Result<Fetched, LogError>;
 
-/// Reads until the receiver is gone or the offsets are not to be had. Other errors are waited out. Takes one off `unopened` once it reads for the first time.
-pub(super) async fn pump(
-    runner: &Runner,
-    log: Arc<dyn Log>,
+/// How a source is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It was not opened yet.
+    Unopened,
+    /// It is read.
+    Read,
+    /// It has failed for a while: what is said about it.
+    Failing(String),
+}
+
+impl Health {
+    /// Returns what is wrong with it.
+    pub(super) fn problem(&self) -> Option<&str> {
+        match self {
+            Self::Failing(problem) => Some(problem),
+            Self::Unopened | Self::Read => None,
+        }
+    }
+}
+
+/// Reads one source.
+pub(super) struct Pump<'a> {
+    runner: &'a Runner,
     source: usize,
-    mut next_offset: i64,
+    next_offset: i64,
     sender: mpsc::Sender<SourceMessage>,
-    unopened: &watch::Sender<usize>,
-) {
-    let mut is_opened = false;
-    let spec = &runner.spec.sources[source];
-    let mut wait = WAIT_FIRST;
-    loop {
-        let failed = match log.read(&spec.topic, runner.partition, next_offset, Some(&spec.routing)).await {
-            Err(error) => error,
-            Ok(mut reader) => loop {
-                if !std::mem::replace(&mut is_opened, true) {
-                    unopened.send_modify(|unopened| *unopened -= 1);
-                }
-                match reader.next().await {
-                    Ok(fetched) => {
-                        wait = WAIT_FIRST;
-                        next_offset = fetched.next_offset;
-                        if sender.send((source, Ok(fetched))).await.is_err() {
-                            return;
-                        }
-                    }
-                    Err(error) => break error,
-                }
-            },
+    health: &'a watch::Sender<Vec<Health>>,
+    wait: Duration,
+    /// Since when it fails, however often it was opened.
+    failing_since: Option<Instant>,
+}
+
+impl<'a> Pump<'a> {
+    /// Returns a pump that reads from `next_offset` on.
+    pub(super) fn new(
+        runner: &'a Runner,
+        source: usize,
+        next_offset: i64,
+        sender: mpsc::Sender<SourceMessage>,
+        health: &'a watch::Sender<Vec<Health>>,
+    ) -> Self {
+        Self { runner, source, next_offset, sender, health, wait: WAIT_FIRST, failing_since: None }
+    }
+
+    /// Reads until the receiver is gone or the offsets are not to be had. Other errors are waited out.
+    pub(super) async fn run(mut self) {
+        while let Some(error) = self.read().await {
+            if matches!(error, LogError::OffsetOutOfRange { .. } | LogError::Gap { .. }) {
+                // Records are gone: that is the task's to say, not something to wait out.
+                let _ = self.sender.send(Err(error)).await;
+                return;
+            }
+            self.failed(&error);
+            tokio::select! {
+                () = tokio::time::sleep(self.wait) => {}
+                () = self.sender.closed() => return,
+            }
+            self.wait = (self.wait * 2).min(WAIT_MAX);
+        }
+    }
+
+    /// Reads until that fails. `None`: the receiver is gone.
+    async fn read(&mut self) -> Option<LogError> {
+        let (log, partition) = (&self.runner.options.log, self.runner.partition);
+        let Source { topic, routing, .. } = &self.runner.spec.sources[self.source];
+        // First of all the task hears how much there is, so that it knows what to wait for.
+        let end_offset = match log.offsets(topic, partition).await {
+            Ok(offsets) => offsets.end,
+            Err(error) => return Some(error),
         };
-        if matches!(failed, LogError::OffsetOutOfRange { .. } | LogError::Gap { .. }) {
-            // Records are gone: that is the task's to say, not something to wait out.
-            let _ = sender.send((source, Err(failed))).await;
+        self.sender.send(Ok(Fetched { records: Vec::new(), next_offset: self.next_offset, end_offset })).await.ok()?;
+        let mut reader = match log.read(topic, partition, self.next_offset, Some(routing)).await {
+            Ok(reader) => reader,
+            Err(error) => return Some(error),
+        };
+        if self.failing_since.is_none() {
+            self.set_health(Health::Read);
+        }
+        loop {
+            let fetched = tokio::select! {
+                fetched = reader.next() => fetched,
+                () = tokio::time::sleep(SOURCE_STEADY_AFTER), if self.failing_since.is_some() => {
+                    self.recovered();
+                    continue;
+                }
+            };
+            match fetched {
+                Ok(fetched) => {
+                    self.recovered();
+                    self.next_offset = fetched.next_offset;
+                    self.sender.send(Ok(fetched)).await.ok()?;
+                }
+                Err(error) => return Some(error),
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &LogError) {
+        let (task, topic) = (self.runner.id(), &self.runner.spec.sources[self.source].topic);
+        self.runner.observe(&Event::LogRetried { task: self.runner.name(), action: "read" });
+        tracing::debug!(task, topic, error = error as &dyn std::error::Error, "source is read again");
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < SOURCE_FAILING_UNTOLD_MAX {
             return;
         }
-        runner.observe(&Event::LogRetried { task: runner.name(), action: "read" });
-        tracing::debug!(task = runner.id(), topic = spec.topic, error = &failed as &dyn std::error::Error, "source is read again");
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = sender.closed() => return,
+        let problem = Health::Failing(format!("source `{topic}` cannot be read: {}", with_sources(error)));
+        if self.set_health(problem).problem().is_none() {
+            tracing::warn!(task, topic, error = error as &dyn std::error::Error, "source cannot be read and will be tried again");
         }
-        wait = (wait * 2).min(WAIT_MAX);
+    }
+
+    fn recovered(&mut self) {
+        self.wait = WAIT_FIRST;
+        if self.failing_since.take().is_some() && self.set_health(Health::Read).problem().is_some() {
+            tracing::info!(task = self.runner.id(), topic = self.runner.spec.sources[self.source].topic, "source is read again");
+        }
+    }
+
+    /// Returns how it was before.
+    fn set_health(&self, health: Health) -> Health {
+        let mut before = health.clone();
+        self.health.send_if_modified(|sources| {
+            before = std::mem::replace(&mut sources[self.source], health);
+            before != sources[self.source]
+        });
+        before
     }
 }

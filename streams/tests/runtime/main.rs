@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "the guarantees use the rest of it")]
 mod business;
 mod flaky;
+mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,7 +76,7 @@ fn events(log: &MemoryLog, topic: &str, kind: &str) -> Vec<(String, serde_json::
 }
 
 /// Waits until the condition holds; the limit is only there so that a failure ends.
-async fn eventually(what: &str, condition: impl Fn() -> bool) {
+async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < Duration::from_secs(30), "did not happen: {what}");
