@@ -23,6 +23,8 @@ pub const SOURCE_FAILING_UNTOLD_MAX: Duration = Duration::from_secs(1);
 pub const SOURCE_STEADY_AFTER: Duration = Duration::from_secs(2);
 /// Outside calls of one task that may run at once; the rest wait in the state.
 pub const CALLS_RUNNING_MAX: usize = 64;
+/// Turns of a guard's queue that passed longer ago than this are not made up for, in ms.
+pub const RETRY_CATCH_UP_MS: i64 = 250;
 /// Transactions whose effects are not yet acknowledged; beyond it the task takes no new input.
 pub const TRANSACTIONS_UNSENT_MAX: usize = 64;
 /// Timers that fire in one transaction.

@@ -19,7 +19,8 @@ pub struct GuardConfig {
     pub give_up_ms: i64,
     /// How long a key is retried that found the partner unavailable, in ms from the first time that it did. Default 600,000.
     pub unavailable_give_up_ms: i64,
-    /// Queued keys that are retried per second and task at most, 1 to 1,000; the pause between two is a whole number of ms. Default 50: thousands are through
+    /// Queued keys that are retried per second and task at most, 1 to 1,000; the pause between two is a whole number of ms. Turns
+    /// that were missed by up to [`crate::limits::RETRY_CATCH_UP_MS`] are made up for. Default 50: thousands are through
     /// in a minute, and a partner that is just back is never asked for all of them at once.
     pub retries_per_second: u32,
     /// Wait before a key whose attempt failed is retried, in ms; doubles with each further failure. Default 1,000.

@@ -9,6 +9,7 @@ use super::names::{ONLY, attempt_id, parse_attempt_id, parse_place, place};
 use super::record::{Attempt, Partner, Record, Status};
 use super::{Deferral, Guard, Reply, Verdict};
 use crate::breaker::{Breaker, State, Transition};
+use crate::limits::RETRY_CATCH_UP_MS;
 use crate::processor::{Context, Timer};
 use crate::state::StateError;
 use crate::time::format_rfc3339;
@@ -123,7 +124,7 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
             Some((timer.key.clone(), self.unavailable_timer(&timer.key)?))
         } else if timer.name == names.retry_timer {
             self.partner.retry_timer_ms = None;
-            self.retry()?
+            return Ok(Some(self.retries(timer.due_ms)?));
         } else if timer.name == names.breaker_timer {
             self.partner.breaker_timer_ms = None;
             let transitions = self.partner.breaker.advance(self.now_ms, &self.guard.config.breaker);
@@ -179,16 +180,30 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         Ok(Verdict::GaveUp { reason: Deferral::Unavailable })
     }
 
-    /// Asks for the key at the head of the queue, if it is time and the breaker lets it.
+    /// Asks for the keys at the head of the queue, each in its turn. A timer that fires late, because a transaction takes as long as a turn or because the machine is busy, does not slow the
+    /// pace down: the turns that have passed meanwhile are made up for, but not those of a long absence.
+    fn retries(&mut self, due_ms: i64) -> Result<Vec<(String, Verdict)>, StateError> {
+        // Rounded up: a rate that does not divide the second is a limit still.
+        let pace_ms = i64::from(1_000_u32.div_ceil(self.guard.config.retries_per_second));
+        let mut turn_ms = due_ms.max(self.partner.retry_from_ms).max(self.now_ms.saturating_sub(RETRY_CATCH_UP_MS));
+        let mut verdicts = Vec::new();
+        while turn_ms <= self.now_ms {
+            let Some(verdict) = self.retry()? else { break };
+            verdicts.push(verdict);
+            turn_ms += pace_ms;
+            self.partner.retry_from_ms = turn_ms;
+        }
+        Ok(verdicts)
+    }
+
+    /// Asks for the key at the head of the queue, if the breaker lets it.
     fn retry(&mut self) -> Result<Option<(String, Verdict)>, StateError> {
         let Some((from_ms, key)) = self.head()? else { return Ok(None) };
         let Some(mut record) = self.load(&key)? else { return Ok(None) };
-        // The timer keeps the pace, but it may have been set for a key that has left the queue.
+        // The timer may have been set for a key that has left the queue.
         if self.now_ms < from_ms || !self.acquire()? {
             return Ok(None);
         }
-        // Rounded up: a rate that does not divide the second is a limit still.
-        self.partner.retry_from_ms = self.now_ms + i64::from(1_000_u32.div_ceil(self.guard.config.retries_per_second));
         let verdict = self.ask(&key, &mut record)?;
         self.store(&key, &record);
         Ok(Some((key, verdict)))

@@ -139,3 +139,30 @@ fn whose_turn_does_not_come_in_time_is_told() {
     assert!(told.iter().map(|(key, _)| key).eq(&keys[100..]), "all but the first hundred: {} keys", told.len());
     assert_eq!(world.timers(), []);
 }
+
+/// Goal: the queue is through in the time that the rate promises, also where a transaction takes much longer than a turn; and who was away for long does not come back with everything at once.
+#[test]
+fn timers_that_fire_late_do_not_slow_the_pace_down() {
+    let mut world = broken(GuardConfig { retries_per_second: 50, ..config() });
+    world.check_every = 100;
+    for index in 0..200 {
+        world.start(&format!("o-{index:03}"));
+    }
+    world.force(State::Disabled);
+    let began_ms = world.now_ms;
+    while world.now_ms < began_ms + 2_000 {
+        world.now_ms += 90;
+        world.wait_until(world.now_ms);
+    }
+    let retried = |world: &World| world.said.iter().filter(|said| said.by_timer && said.verdict == requested(1)).count();
+    let in_two_seconds = retried(&world);
+    assert!((95..=104).contains(&in_two_seconds), "{in_two_seconds} instead of 100");
+    world.now_ms += 3_600_000;
+    world.said.clear();
+    let mut late = 0;
+    while world.next_timer().is_some_and(|timer| timer.due_ms <= world.now_ms) && late < 1_000 {
+        late += 1;
+        world.wait_until(world.now_ms);
+    }
+    assert!(retried(&world) <= 13, "{} at once", retried(&world));
+}
