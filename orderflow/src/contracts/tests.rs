@@ -65,7 +65,7 @@ fn golden() -> Vec<Golden> {
                 let value = file["value"].take();
                 assert_eq!(value["type"], json!(kind), "{}", path.display());
                 let key = file["key"].as_str().map(str::to_owned);
-                found.push(Golden { path, version: past.unwrap_or(version(&record.schema)), record: record.clone(), system, key, value });
+                found.push(Golden { path, version: past.unwrap_or_else(|| version(&record.schema)), record: record.clone(), system, key, value });
             }
         }
     }
@@ -248,7 +248,7 @@ fn a_break_must_be_meant_and_told() {
     assert_eq!(write(root, std::slice::from_ref(&meant)).expect("it is meant"), 1);
     assert_eq!(check_of(&meant), []);
 
-    let other = File { path: "topics/tea/schemas/events/Served.json".into(), ..meant.clone() };
+    let other = File { path: "topics/tea/schemas/events/Served.json".into(), ..meant };
     assert!(
         matches!(&check_of(&other)[..], [_, Finding::Break(path, what)] if *path == file.path && what.contains("no such record")),
         "{:?}",
@@ -260,7 +260,7 @@ fn a_break_must_be_meant_and_told() {
 fn unresolved(document: &Value, at: &Value, found: &mut Vec<String>) {
     if let Some(reference) = at.get("$ref").and_then(Value::as_str) {
         let is_there = reference.strip_prefix('#').is_some_and(|pointer| document.pointer(pointer).is_some());
-        found.extend((!is_there).then(|| reference.to_owned()));
+        found.extend((!is_there).then_some(reference).map(str::to_owned));
     }
     at.as_object().into_iter().flat_map(Map::values).chain(at.as_array().into_iter().flatten()).for_each(|below| unresolved(document, below, found));
 }
