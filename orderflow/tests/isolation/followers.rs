@@ -1,10 +1,17 @@
 //! Who goes on afterwards may be away: customers order and cancel meanwhile, and everything catches up by itself.
 
-use serde_json::json;
+use std::fs;
+
+use fluvio::consumer::ConsumerConfigExtBuilder;
+use fluvio::{Fluvio, Offset, TopicProducerPool};
+use futures_util::{Stream, StreamExt as _};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::timeout;
 
 use crate::cluster::Cluster;
 use crate::story::{Row, at_once, nothing};
-use crate::support::Instance;
+use crate::support::{COMMANDS, EVENTS, Instance, LIMIT, REJECTIONS, producer};
 
 const FOOD: Row = Row {
     system: "food-delivery",
@@ -61,6 +68,73 @@ async fn store_and_notifications() {
     assert_eq!(api.get("/health/ready").await.0, 200, "who is away is no reason not to be ready");
     tokio::join!(store.restart(), notifications.restart());
     FOOD.ends_alike(&api, "calmrun", "awayrun").await;
+}
+
+/// Orders of a backlog, and how many of them are placed before the first of these is accepted.
+const BACKLOG: usize = 2_000;
+const ROUND: usize = 50;
+
+/// Sends a command about each of these orders in one go.
+async fn command_all(commands: &TopicProducerPool, orders: std::ops::Range<usize>, command: impl Fn(&str) -> Value) {
+    let mut sent = Vec::new();
+    for order in orders {
+        let id = format!("backlog-{order}");
+        sent.push(commands.send(id.clone(), command(&id).to_string()).await.expect("it is sent"));
+    }
+    commands.flush().await.expect("they are flushed");
+    for sent in sent {
+        sent.wait().await.expect("it is acknowledged");
+    }
+}
+
+/// Returns the records of a topic, as they come.
+async fn records(client: &Fluvio, topic: &str) -> impl Stream<Item = Value> + Unpin {
+    let config = ConsumerConfigExtBuilder::default().topic(topic).offset_start(Offset::beginning()).build().expect("settings are right");
+    let stream = client.consumer_with_config(config).await.expect("the topic can be consumed");
+    stream.map(|record| serde_json::from_slice(record.expect("records can be read").value()).expect("they are JSON")).boxed()
+}
+
+/// Waits until so many more events of this type have come.
+async fn wait_for(count: usize, kind: &str, events: &mut (impl Stream<Item = Value> + Unpin)) {
+    let mut found = 0;
+    let waited = timeout(LIMIT, async {
+        while found < count {
+            let event = events.next().await.expect("the stream goes on");
+            found += usize::from(event["type"] == kind);
+        }
+    });
+    let is_timely = waited.await.is_ok();
+    assert!(is_timely, "{found} of {count} times {kind}");
+}
+
+/// Commands do not wait for their orders here, so each that is read too early is refused.
+#[tokio::test]
+async fn a_store_that_comes_back_to_a_backlog_refuses_nothing() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = directory.path().join("orderflow.toml");
+    fs::write(&file, "[business.food-delivery]\nparkMs = 1\ndeadlineMs = 20000\n").expect("the file can be written");
+    let config = format!("--config={}", file.display());
+    let cluster = Cluster::start(FOOD.system).await;
+    let front = cluster.process(&["--roles=processors", "--without=store,notifications", &config]).await;
+    let mut store = cluster.process(&["--roles=processors", "--only=store", &config]).await;
+    store.kill().await;
+    let client = front.client().await;
+    let commands = producer(&client, COMMANDS).await;
+    let mut events = records(&client, EVENTS).await;
+    // So much to eat that the events of a task do not come in one go, as its commands do.
+    let items = vec![json!({ "item": "chicken".repeat(70) }); 8];
+    for begin in (0..BACKLOG).step_by(ROUND) {
+        let end = begin + ROUND;
+        command_all(&commands, begin..end, |id| json!({ "type": "PlaceOrder", "orderId": id, "items": items })).await;
+        wait_for(ROUND, "OrderPlaced", &mut events).await;
+        command_all(&commands, begin..end, |id| json!({ "type": "AcceptOrder", "orderId": id })).await;
+    }
+    store.restart().await;
+    let (mut events, mut rejections) = (records(&client, "food-delivery-store-events").await, records(&client, REJECTIONS).await);
+    tokio::select! {
+        refused = rejections.next() => panic!("refused: {refused:?}"),
+        () = wait_for(BACKLOG, "OrderAccepted", &mut events) => {}
+    }
 }
 
 const MOVIE: Row = Row {

@@ -161,4 +161,3 @@ impl<'a> Inbox<'a> {
         Some(next)
     }
 }
-

@@ -159,7 +159,13 @@ impl Reader for HamperedReader {
 fn assert_seen(kitchen: &Kitchen, expected: &[String]) {
     let seen = kitchen.seen();
     let differs = seen.iter().zip(expected).position(|(seen, expected)| seen != expected);
-    assert!(differs.is_none() && seen.len() == expected.len(), "{} of {} seen; {differs:?} differs: {:?}", seen.len(), expected.len(), differs.map(|at| &seen[at]));
+    assert!(
+        differs.is_none() && seen.len() == expected.len(),
+        "{} of {} seen; {differs:?} differs: {:?}",
+        seen.len(),
+        expected.len(),
+        differs.map(|at| &seen[at])
+    );
 }
 
 /// Orders and what is wanted of them, each order 3 ms after the one before, and accepted 2 ms after it was placed.
