@@ -14,7 +14,8 @@ use std::{
 /// The crate, as the workspace's manifest names it.
 const CRATE: &str = "processors/marketing";
 /// (file, what the line has that names the crate): of code, and of manifests.
-const LINES: [(&str, &str); 3] = [("orderflow/src/systems.rs", "marketing::"), ("orderflow/Cargo.toml", "marketing.workspace"), ("Cargo.toml", "marketing = {")];
+const LINES: [(&str, &str); 3] =
+    [("orderflow/src/systems.rs", "marketing::"), ("orderflow/Cargo.toml", "marketing.workspace"), ("Cargo.toml", "marketing = {")];
 /// The version of the workspace, and that of the copy.
 const VERSION: &str = "version = \"0.1.0\"";
 const COPY_VERSION: &str = "version = \"0.1.0-without-marketing\"";

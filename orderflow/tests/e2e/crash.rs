@@ -1,13 +1,12 @@
 //! Stopped, killed, started again: nothing is lost, nothing happens twice.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::load::Senders;
+use crate::load::{Orders, Senders};
 use crate::support::{COMMANDS, EVENTS, Instance, producer, send, until};
 
 const PRICE: i64 = 1_000;
@@ -55,7 +54,7 @@ async fn a_signal_stops_it_in_time_also_while_payments_and_requests_wait() {
 async fn a_signal_stops_it_in_time_also_under_load_and_nothing_is_lost() {
     let mut instance = Instance::start(&[]).await;
     let senders = Senders::of(&instance).await;
-    let orders = RefCell::default();
+    let orders = Orders::default();
     let stop = async {
         instance.order("o-0-50", "Placed").await;
         instance.signal(Signal::INT).await
@@ -69,7 +68,7 @@ async fn a_signal_stops_it_in_time_also_under_load_and_nothing_is_lost() {
     assert!(took < Duration::from_secs(2), "it took {took:?} to stop");
     drop(senders);
     instance.restart().await;
-    orders.borrow().are_there_once(&instance).await;
+    orders.are_there_once(&instance).await;
 }
 
 #[tokio::test]

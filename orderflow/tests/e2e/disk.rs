@@ -1,6 +1,5 @@
 //! The disk gets full under load: everybody hears of it, nothing that was acknowledged is lost, and nobody pays twice.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -11,7 +10,7 @@ use crate::load::{Orders, Senders};
 use crate::support::{Instance, LIMIT, until};
 
 /// Sends orders, fills the disk once they flow, and waits until every sender has been refused.
-async fn fill_disk_under_load(instance: &Instance, prefix: &str, orders: &RefCell<Orders>) {
+async fn fill_disk_under_load(instance: &Instance, prefix: &str, orders: &Orders) {
     let senders = Senders::of(instance).await;
     let filling = async {
         instance.order(&format!("{prefix}-0-20"), "Placed").await;
@@ -44,7 +43,7 @@ async fn a_full_disk_is_told(instance: &Instance) {
 #[tokio::test]
 async fn a_disk_that_gets_full_under_load_loses_nothing_and_charges_nobody_twice() {
     let mut instance = Instance::start(&[]).await;
-    let orders = RefCell::default();
+    let orders = Orders::default();
     for round in 0..2 {
         fill_disk_under_load(&instance, &format!("o-{round}"), &orders).await;
         a_full_disk_is_told(&instance).await;
@@ -59,14 +58,14 @@ async fn a_disk_that_gets_full_under_load_loses_nothing_and_charges_nobody_twice
             instance.kill().await;
         }
         instance.restart().await;
-        orders.borrow().are_there_once(&instance).await;
+        orders.are_there_once(&instance).await;
     }
 }
 
 #[tokio::test]
 async fn a_disk_that_has_room_again_takes_commands_again() {
     let instance = Instance::start(&[]).await;
-    let orders = RefCell::default();
+    let orders = Orders::default();
     fill_disk_under_load(&instance, "o", &orders).await;
     a_full_disk_is_told(&instance).await;
     instance.limit_files(None);
@@ -74,7 +73,7 @@ async fn a_disk_that_has_room_again_takes_commands_again() {
     until("its log says so too", async || instance.said().contains("the disk takes records again")).await;
     // The local stores and the views are opened anew, and everything goes on without a restart.
     until("it is ready", async || instance.get("/health/ready").await.0 == 200).await;
-    orders.borrow().are_there_once(&instance).await;
+    orders.are_there_once(&instance).await;
     let answer = instance.request_json(reqwest::Method::POST, "/food-delivery/orders", &json!({ "orderId": "o-late", "item": "chicken" })).await;
     assert_eq!(answer.status(), 201);
 }

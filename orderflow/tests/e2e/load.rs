@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fluvio::TopicProducerPool;
 use futures_util::future::join_all;
@@ -16,8 +17,8 @@ const SENDERS: usize = 4;
 /// What was sent, and of it what was acknowledged.
 #[derive(Default)]
 pub(crate) struct Orders {
-    sent: BTreeSet<String>,
-    acknowledged: BTreeSet<String>,
+    sent: Mutex<BTreeSet<String>>,
+    acknowledged: Mutex<BTreeSet<String>>,
 }
 
 /// Several senders with the official client, each with a connection of its own.
@@ -32,21 +33,25 @@ impl Senders {
     }
 
     /// Sends orders until every sender has met an error. Their ids begin with `prefix`; the first is `<prefix>-0-0`.
-    pub(crate) async fn send(&self, prefix: &str, orders: &RefCell<Orders>) {
+    pub(crate) async fn send(&self, prefix: &str, orders: &Orders) {
         join_all(self.producers.iter().enumerate().map(|(sender, producer)| send_until_refused(producer, format!("{prefix}-{sender}"), orders))).await;
     }
 }
 
-async fn send_until_refused(producer: &TopicProducerPool, prefix: String, orders: &RefCell<Orders>) {
+async fn send_until_refused(producer: &TopicProducerPool, prefix: String, orders: &Orders) {
     for number in 0.. {
         let id = format!("{prefix}-{number}");
         let command = json!({ "type": "PlaceOrder", "orderId": id, "item": "chicken", "price": PRICE }).to_string();
-        orders.borrow_mut().sent.insert(id.clone());
+        ids(&orders.sent).insert(id.clone());
         if !is_acknowledged(producer, &id, command).await {
             return;
         }
-        orders.borrow_mut().acknowledged.insert(id);
+        ids(&orders.acknowledged).insert(id);
     }
+}
+
+fn ids(ids: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    ids.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn is_acknowledged(producer: &TopicProducerPool, key: &str, value: String) -> bool {
@@ -57,12 +62,13 @@ async fn is_acknowledged(producer: &TopicProducerPool, key: &str, value: String)
 impl Orders {
     /// Checks that every order that was acknowledged has one outcome, and that the books agree with the orders.
     pub(crate) async fn are_there_once(&self, instance: &Instance) {
-        for id in &self.acknowledged {
+        let (sent, acknowledged) = (ids(&self.sent).clone(), ids(&self.acknowledged).clone());
+        for id in &acknowledged {
             let order = decided(instance, id).await;
             let captured = order["payment"]["captured"].as_i64().expect("what was captured is known");
             assert!(captured <= PRICE && (order["status"] != "Placed" || captured == PRICE), "{order}");
         }
-        let undecided = RefCell::new(self.acknowledged.clone());
+        let undecided = RefCell::new(acknowledged);
         let all_are_decided = |events: &[Value]| {
             let mut undecided = undecided.borrow_mut();
             // It is asked after every record.
@@ -78,7 +84,7 @@ impl Orders {
         // Whoever was not answered may have been heard, but not twice.
         instance.command("nobody", &json!({ "type": "CancelOrder", "orderId": "nobody" })).await;
         let rejections = instance.consume(REJECTIONS, |rejections| rejections.iter().any(|rejection| subject(rejection) == "nobody")).await;
-        assert!(rejections.iter().all(|rejection| !self.sent.contains(&subject(rejection))), "{rejections:#?}");
+        assert!(rejections.iter().all(|rejection| !sent.contains(&subject(rejection))), "{rejections:#?}");
 
         let money = async |account: &str| instance.metric("orderflow_money_won", &["processor=\"orders\"", &format!("account=\"{account}\"")]).await;
         until("what was captured and not refunded is in live orders", async || {

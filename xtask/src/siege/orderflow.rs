@@ -118,7 +118,7 @@ impl Orderflow {
     pub(super) async fn money(&self) -> anyhow::Result<(Vec<(String, i64)>, i64)> {
         let text = self.client.get(format!("http://{}/metrics", self.metrics)).send().await?.text().await?;
         let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).unwrap_or_default() as i64;
-        let of = |line: &&str| line.contains(r#"system="food-delivery""#);
+        let of = |line: &&str| line.contains(r#"application="food-delivery""#);
         let account = |line: &str| line.split(r#"account=""#).nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned();
         let lines = || text.lines().filter(of);
         let accounts = lines().filter(|line| line.starts_with("orderflow_money_won{")).map(|line| (account(line), value(line))).collect();

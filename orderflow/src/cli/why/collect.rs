@@ -1,6 +1,6 @@
 //! What belongs to the story of an aggregate: every record that names it, the commands that stand where its records say, and what the breaker of its partition did during its life.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use business::front::commands::BREAKER_FORCED;
 use fluvio_streams::log::Log;
@@ -12,7 +12,7 @@ use fluvio_streams::topology::Routing;
 use serde_json::{Map, Value};
 
 use super::super::scan::{Event, scan};
-use crate::limits::{WHY_BYTES_MAX, WHY_TRANSITIONS_MAX};
+use crate::limits::{WHY_BYTES_MAX, WHY_PASSES_MAX, WHY_TRANSITIONS_MAX};
 
 const TRANSITIONED: &str = "BreakerTransitioned";
 
@@ -44,29 +44,39 @@ pub(super) struct Found {
 
 /// Reads everything about an aggregate; `None` if there is nothing.
 ///
+/// Topics are read one after the other while things go on, so what is read later may know of more. They are therefore read on until nothing new is found: what was found then is what stood in
+/// all of them at one time.
+///
 /// # Errors
 /// If the topics cannot be read.
 pub(super) async fn collect(log: &dyn Log, system: &System, partitions: u32, id: &str) -> anyhow::Result<Option<Found>> {
     let owner = partition_for(id.as_bytes(), partitions);
     let front = front(system);
-    let mut collector = Collector { id, quoted: quoted(id), places: BTreeSet::new(), happened: Vec::new(), bytes: 0, is_cut: false };
+    let mut collector = Collector { id, quoted: quoted(id), ..Collector::default() };
     // The events of the front say where the command stands that opened it: they come before the commands.
     let events = format!("{}-{}-events", system.name, front.map_or("", |front| front.name.as_str()));
     let is_keyed = |topic: &String| front.is_some_and(|front| front.sources.iter().any(|source| source.topic == *topic));
     let mut topics = system.topology.topics();
     topics.extend(system.outcome_topics.iter().cloned());
     topics.retain(|topic| *topic != events && !system.topology.processors.iter().any(|processor| processor.journal == *topic));
-    for topic in std::iter::once(&events).chain(&topics) {
-        let has_key = collector.read(log, topic, owner).await?;
-        // Where records are keyed by its id, there is nothing in other partitions.
-        if has_key || is_keyed(topic) || *topic == events {
-            continue;
+    for _ in 0..WHY_PASSES_MAX {
+        let known = collector.happened.len();
+        for topic in std::iter::once(&events).chain(&topics) {
+            collector.read(log, topic, owner).await?;
+            // Where records are keyed by its id, there is nothing in other partitions.
+            if collector.keyed.contains(topic) || is_keyed(topic) || *topic == events {
+                continue;
+            }
+            for partition in (0..partitions).filter(|partition| *partition != owner) {
+                collector.read(log, topic, partition).await?;
+            }
         }
-        for partition in (0..partitions).filter(|partition| *partition != owner) {
-            collector.read(log, topic, partition).await?;
+        if collector.happened.len() == known {
+            break;
         }
     }
     let Collector { happened, is_cut, .. } = collector;
+    let happened: Vec<Happened> = happened.into_values().collect();
     if happened.is_empty() {
         return Ok(None);
     }
@@ -89,24 +99,33 @@ fn quoted(id: &str) -> Option<String> {
     is_plain.then(|| id.to_owned())
 }
 
+#[derive(Default)]
 struct Collector<'a> {
     id: &'a str,
     quoted: Option<String>,
     /// Where its opening commands stand: (partition, offset).
     places: BTreeSet<(u32, i64)>,
-    happened: Vec<Happened>,
+    /// Topics in which its id is a record's key.
+    keyed: BTreeSet<String>,
+    /// Up to where was read, by topic and partition.
+    next: BTreeMap<(String, u32), i64>,
+    happened: BTreeMap<Position, Happened>,
     bytes: usize,
     is_cut: bool,
 }
 
 impl Collector<'_> {
-    /// Takes what a partition holds of it; true if a record there has its id as key.
-    async fn read(&mut self, log: &dyn Log, topic: &str, partition: u32) -> anyhow::Result<bool> {
+    /// Takes what a partition holds of it, from where it was read last.
+    async fn read(&mut self, log: &dyn Log, topic: &str, partition: u32) -> anyhow::Result<()> {
         let is_of_commands = topic.ends_with("-commands");
-        let mut has_key = false;
-        scan(log, topic, partition, None, |record| {
+        let place = (topic.to_owned(), partition);
+        let from = self.next.get(&place).copied().unwrap_or_default();
+        let places = self.places.len();
+        let scanned = scan(log, topic, partition, from, None, |record| {
             let is_key = record.key.as_deref() == Some(self.id.as_bytes());
-            has_key |= is_key;
+            if is_key {
+                self.keyed.insert(topic.to_owned());
+            }
             let is_its_place = is_of_commands && self.places.contains(&(partition, record.offset));
             if is_key || is_its_place || self.may_name_it(record) {
                 self.take(topic, partition, record, is_key || is_its_place);
@@ -114,7 +133,12 @@ impl Collector<'_> {
             Ok(())
         })
         .await?;
-        Ok(has_key)
+        self.next.insert(place, scanned.next);
+        if self.places.len() > places {
+            // An opening command that was passed over, because its id is not in it, is known now.
+            self.next.retain(|(topic, _), _| !topic.ends_with("-commands"));
+        }
+        Ok(())
     }
 
     /// Most records are passed over without being read.
@@ -125,7 +149,10 @@ impl Collector<'_> {
 
     fn take(&mut self, topic: &str, partition: u32, record: &LogRecord, is_certain: bool) {
         let position = Position { topic: topic.to_owned(), partition, offset: record.offset };
-        let happened = happened(position, record);
+        if self.happened.contains_key(&position) {
+            return;
+        }
+        let happened = happened(position.clone(), record);
         if !is_certain && !names(&happened.data, self.id) {
             return;
         }
@@ -136,7 +163,7 @@ impl Collector<'_> {
         self.bytes += record.value.len();
         let place = happened.data["incarnation"].as_str().and_then(|place| place.split_once('-'));
         self.places.extend(place.and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?))));
-        self.happened.push(happened);
+        self.happened.insert(position, happened);
     }
 }
 
@@ -177,13 +204,13 @@ async fn transitions(log: &dyn Log, system: &System, found: &Found, events: &str
     let from_ms = times().min().unwrap_or_default();
     // What still waits lives until now.
     let opening = system.commands.first().map_or("", |command| command.kind);
-    let last = found.happened.iter().rfind(|happened| happened.position.topic == *events);
+    let last = found.happened.iter().filter(|happened| happened.position.topic == *events).max_by_key(|happened| happened.position.offset);
     let waits = last.is_some_and(|last| matches!((system.outcome)(opening, &last.kind, &last.data), Some((Outcome::Deferred, _))));
     let to_ms = if waits { i64::MAX } else { times().max().unwrap_or_default() };
     let mut before = None;
     let mut during = Vec::new();
     let routing = Routing::Types(vec![TRANSITIONED.to_owned(), BREAKER_FORCED.to_owned()]);
-    scan(log, &record.topic, found.partition, Some(&routing), |record_read| {
+    scan(log, &record.topic, found.partition, 0, Some(&routing), |record_read| {
         let position = Position { topic: record.topic.clone(), partition: found.partition, offset: record_read.offset };
         if !serde_json::from_slice::<Event>(&record_read.value).is_ok_and(|event| [TRANSITIONED, BREAKER_FORCED].contains(&event.kind.as_str())) {
             return Ok(());
