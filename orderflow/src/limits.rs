@@ -92,6 +92,8 @@ pub(crate) const BREAKER_ANSWER_TIMEOUT_MS: u64 = 10_000;
 pub(crate) const WHY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Changes of a breaker during the life of an aggregate that it tells.
 pub(crate) const WHY_TRANSITIONS_MAX: usize = 1_000;
+/// How often it reads on because something has happened meanwhile.
+pub(crate) const WHY_PASSES_MAX: usize = 10;
 /// Steps from a record back to its first cause that it follows.
 pub(crate) const WHY_CAUSES_MAX: usize = 1_000;
 /// Characters of one member's value that it shows.

@@ -177,7 +177,7 @@ async fn list(arguments: &Arguments, systems: &[System]) -> anyhow::Result<ExitC
 async fn show(log: &dyn Log, system: &str, topic: &str, partition: u32) -> anyhow::Result<Shown> {
     let routing = Routing::Types(names(&[TRANSITIONED, BREAKER_FORCED]));
     let mut shown = Shown { system: system.to_owned(), partition, ..Shown::default() };
-    let start = scan(log, topic, partition, Some(&routing), |record| {
+    let scanned = scan(log, topic, partition, 0, Some(&routing), |record| {
         let Ok(Event { kind, data, .. }) = serde_json::from_slice(&record.value) else { return Ok(()) };
         if kind == BREAKER_FORCED {
             shown.forced = Some(data);
@@ -192,7 +192,7 @@ async fn show(log: &dyn Log, system: &str, topic: &str, partition: u32) -> anyho
         shown.forced = None;
         Ok(())
     });
-    let start = start.await?;
+    let start = scanned.await?.start;
     if shown.state.is_empty() {
         shown.state = match &shown.forced {
             Some(forced) => text(forced, "to"),

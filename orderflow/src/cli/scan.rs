@@ -66,7 +66,16 @@ pub(super) async fn present<'s>(log: &dyn Log, systems: &'s [System]) -> anyhow:
     Ok(present)
 }
 
-/// Hands every record of a partition to `take`, up to the present end. Returns the first offset that the partition still holds. A topic that is not there, of a follower that was added later, holds nothing.
+/// Where a scan began and ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scanned {
+    /// First offset that the partition still holds.
+    pub(super) start: i64,
+    /// Where to go on.
+    pub(super) next: i64,
+}
+
+/// Hands every record of a partition from the offset `from` on to `take`, up to the present end. A topic that is not there, of a follower that was added later, holds nothing.
 ///
 /// # Errors
 /// If the topic cannot be read, or `take` fails.
@@ -74,25 +83,25 @@ pub(super) async fn scan(
     log: &dyn Log,
     topic: &str,
     partition: u32,
+    from: i64,
     routing: Option<&Routing>,
     mut take: impl FnMut(&LogRecord) -> anyhow::Result<()>,
-) -> anyhow::Result<i64> {
+) -> anyhow::Result<Scanned> {
     let offsets = match log.offsets(topic, partition).await {
         Ok(offsets) => offsets,
-        Err(LogError::NoTopic { .. }) => return Ok(0),
+        Err(LogError::NoTopic { .. }) => return Ok(Scanned { start: 0, next: 0 }),
         Err(error) => return Err(error.into()),
     };
-    if offsets.start >= offsets.end {
-        return Ok(offsets.start);
-    }
-    let mut reader = log.read(topic, partition, offsets.start, routing).await?;
-    let mut next = offsets.start;
-    while next < offsets.end {
-        let fetched = timeout(REACH_TIMEOUT, reader.next()).await.with_context(|| format!("{topic}/{partition} does not go on after {next}"))??;
-        for record in &fetched.records {
-            take(record)?;
+    let mut next = offsets.start.max(from);
+    if next < offsets.end {
+        let mut reader = log.read(topic, partition, next, routing).await?;
+        while next < offsets.end {
+            let fetched = timeout(REACH_TIMEOUT, reader.next()).await.with_context(|| format!("{topic}/{partition} does not go on after {next}"))??;
+            for record in &fetched.records {
+                take(record)?;
+            }
+            next = fetched.next_offset;
         }
-        next = fetched.next_offset;
     }
-    Ok(offsets.start)
+    Ok(Scanned { start: offsets.start, next })
 }
