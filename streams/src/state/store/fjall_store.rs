@@ -164,7 +164,8 @@ impl Disk for FjallDisk {
             }
             batch.commit()
         });
-        if written.is_err() {
+        // What this task had may have been closed before: the database that is open now is another one then.
+        if written.is_err() && self.share.read().unwrap_or_else(PoisonError::into_inner).is_some() {
             self.shared.close();
         }
         written
@@ -199,7 +200,9 @@ mod tests {
         assert!(idle.range(&[0], &[255], 9).is_err(), "it fails at its next use");
         let busy = stores.open("busy").expect("the first that is opened anew opens the database anew");
         assert_eq!(busy.get(b"key").expect("it can be read"), Some(vec![1]));
+        // What was committed to a database that is closed must not close the one that is open now.
         drop(idle);
+        assert_eq!(busy.get(b"key").expect("it is still open"), Some(vec![1]));
         let mut idle = stores.open("idle").expect("it opens");
         assert!(idle.get(b"key").expect("it can be read").is_some());
         idle.commit(entry(4)).expect("it is committed");
