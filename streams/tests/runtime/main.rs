@@ -76,7 +76,7 @@ fn events(log: &MemoryLog, topic: &str, kind: &str) -> Vec<(String, serde_json::
 }
 
 /// Waits until the condition holds; the limit is only there so that a failure ends.
-async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+async fn eventually(what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
         assert!(began.elapsed() < Duration::from_secs(30), "did not happen: {what}");
