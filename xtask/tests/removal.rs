@@ -71,7 +71,9 @@ fn without_marketing(path: &Path, content: Vec<u8>) -> Vec<u8> {
         let text = String::from_utf8_lossy(&content);
         let is_named = ["marketing::", "marketing.workspace"].iter().any(|name| text.contains(name));
         assert!(is_test_of_this || !may_name_crates || !is_named, "{} knows marketing", path.display());
-        return content;
+        // The documents of the contracts say of which version they are.
+        let is_document = path.starts_with("docs/asyncapi");
+        return if is_document { text.replace("\"version\": \"0.1.0\"", "\"version\": \"0.1.0-without-marketing\"").into_bytes() } else { content };
     };
     let text = String::from_utf8(content).expect("it is text");
     let (gone, kept): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.contains(name));
