@@ -56,13 +56,12 @@ fn blank() -> impl Strategy<Value = &'static str> {
 
 /// A value below a redacted member: whatever it is, it holds the secret.
 fn secret() -> impl Strategy<Value = String> {
-    let text = prop::sample::select(vec![
+    prop::sample::select(vec![
         format!("\"{SECRET}\""),
         format!("\"\\\"}},{{\\\\{SECRET}\\\\\""),
         format!("[1, [\"{SECRET}\"], {{\"item\":\"{SECRET}\"}}]"),
         format!("{{ \"name\" : \"{SECRET}\", \"{SECRET}\":[{{}}] }}"),
-    ]);
-    text
+    ])
 }
 
 fn value() -> impl Strategy<Value = Both> {
