@@ -8,7 +8,7 @@ use fluvio_streams::testing::Random;
 use serde_json::{Value, json};
 
 use super::contract::Kinds;
-use super::{World, text, touchy};
+use super::{World, status_names, text, touchy};
 use crate::config::Config;
 use crate::front::commands::{FORCE_BREAKER, RESET_BREAKER};
 use crate::names::Names;
@@ -87,7 +87,7 @@ pub fn pick<'l, T: ?Sized>(random: &mut Random, list: &[&'l T]) -> &'l T {
 }
 
 impl<B: Business> Evenings<B> {
-    /// Spends so many evenings and returns what has happened: what never happens is not tested.
+    /// Spends so many evenings and returns what has happened.
     ///
     /// # Panics
     /// If a law is broken; the seed is printed before.
@@ -105,6 +105,20 @@ impl<B: Business> Evenings<B> {
             }
         }
         spent
+    }
+
+    /// Spends so many evenings, and checks that on them happens whatever can: what never happens is not tested.
+    ///
+    /// # Panics
+    /// If a law is broken, or if an event, a status, or a type that the contract names was not seen.
+    pub fn everything_happens(&self, evenings: u64) {
+        let (names, spent) = (&B::NAMES, self.laws_hold(evenings));
+        // Where no command asks for a new attempt, none is started.
+        let kinds = names.words.events().into_iter().filter(|kind| names.retry.is_some() || *kind != names.words.attempt_started);
+        assert_eq!(spent.kinds, kinds.map(str::to_owned).collect::<BTreeSet<_>>(), "kinds of events");
+        assert_eq!(spent.statuses.len(), status_names(names).len(), "{:?}", spent.statuses);
+        assert_eq!(spent.unseen(), [""; 0], "types that the contract names and nobody saw");
+        assert!(spent.crashes > evenings, "{} tasks died", spent.crashes);
     }
 
     /// Does what no evening does: an operator's orders, a record that nobody can read, an answer about something that is not known.

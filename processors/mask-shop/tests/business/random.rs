@@ -1,10 +1,8 @@
 //! Any evening of the mask shop, see [`business::testing::evening`].
 
 use business::testing::evening::{CUSTOMERS, Drawn, Evenings, pick};
-use business::testing::status_names;
 use fluvio_streams::testing::Random;
 use mask_shop::MaskShop;
-use mask_shop::names::NAMES;
 use serde_json::json;
 
 use crate::support::*;
@@ -19,13 +17,7 @@ fn evenings() -> Evenings<MaskShop> {
 
 #[test]
 fn the_laws_hold_on_any_evening() {
-    let spent = evenings().laws_hold(EVENINGS);
-    // What never happens is not tested. A customer of this shop cannot ask for a new attempt.
-    let kinds = NAMES.words.events().into_iter().filter(|kind| *kind != NAMES.words.attempt_started).map(str::to_owned).collect();
-    assert_eq!(spent.kinds, kinds, "kinds of events");
-    assert_eq!(spent.statuses.len(), status_names(&NAMES).len(), "{:?}", spent.statuses);
-    assert_eq!(spent.unseen(), [""; 0], "types that the contract names and nobody saw");
-    assert!(spent.crashes > EVENINGS, "{} tasks died", spent.crashes);
+    evenings().everything_happens(EVENINGS);
 }
 
 #[test]

@@ -1,9 +1,6 @@
 //! Any evening at the cinema, see [`business::testing::evening`].
 
-use std::collections::BTreeSet;
-
 use business::testing::evening::{CUSTOMERS, Drawn, Evenings, pick};
-use business::testing::status_names;
 use fluvio_streams::testing::Random;
 use movie_booking::MovieBooking;
 use movie_booking::names::NAMES;
@@ -21,13 +18,7 @@ fn evenings() -> Evenings<MovieBooking> {
 
 #[test]
 fn the_laws_hold_on_any_evening() {
-    let spent = evenings().laws_hold(EVENINGS);
-    // What never happens is not tested. No command asks for a new attempt.
-    let kinds = NAMES.words.events().into_iter().filter(|event| *event != NAMES.words.attempt_started);
-    assert_eq!(spent.kinds, kinds.map(str::to_owned).collect::<BTreeSet<_>>(), "kinds of events");
-    assert_eq!(spent.statuses.len(), status_names(&NAMES).len(), "{:?}", spent.statuses);
-    assert_eq!(spent.unseen(), [""; 0], "types that the contract names and nobody saw");
-    assert!(spent.crashes > EVENINGS, "{} tasks died", spent.crashes);
+    evenings().everything_happens(EVENINGS);
 }
 
 #[test]
