@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::log::{Log, LogError};
 use crate::processor::Call;
 use crate::state::store::Stores;
-use crate::telemetry::{Event, Observer, Phase, TaskName};
+use crate::telemetry::{Event, Observer, Phase, TaskName, with_sources};
 use crate::time::Clock;
 use crate::topology::{ProcessorSpec, Topology, TopologyError};
 
@@ -256,9 +256,4 @@ impl Runner {
         }
         self.report(Phase::Stopped, None);
     }
-}
-
-/// Returns the error and what caused it, as one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -138,3 +138,8 @@ pub struct NoObserver;
 impl Observer for NoObserver {
     fn observe(&self, _event: &Event<'_>) {}
 }
+
+/// Returns an error and what caused it, as one line for a status that people read.
+pub fn with_sources(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

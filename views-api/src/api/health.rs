@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::http::StatusCode;
 use axum::response::Response;
+use fluvio_streams::telemetry::with_sources;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -99,8 +100,4 @@ impl ReadyCheck for Gateway {
 async fn checked(check: &Arc<dyn ReadyCheck>) -> Result<(), String> {
     let late = |_| Err(format!("no answer within {} s", READY_TIMEOUT.as_secs()));
     tokio::time::timeout(READY_TIMEOUT, check.check()).await.unwrap_or_else(late)
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
