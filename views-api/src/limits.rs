@@ -51,6 +51,10 @@ pub const EMBEDDED_JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a sender may take for the body.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a body that nobody has read which are read before the answer leaves, so that its connection can be used again.
+pub const LEFTOVER_BYTES_MAX: usize = 1024 * 1024;
+/// How long they may take.
+pub const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Commands over HTTP that may be under way at once.
 pub const COMMANDS_IN_FLIGHT_MAX: usize = 1_024;
 /// Reads over HTTP that may be under way at once.

@@ -11,6 +11,8 @@ use std::{
     process::Command,
 };
 
+use serde_json::Value;
+
 /// The crate, as the workspace's manifest names it.
 const CRATE: &str = "processors/marketing";
 /// (file, what the line has that names the crate): of code, and of manifests.
@@ -63,8 +65,16 @@ fn copy(below: &Path, to: &Path) {
     }
 }
 
-/// Returns what a file says once nobody names marketing.
+/// Returns what a file says once nobody names marketing; what has a version has that of the copy.
 fn without_marketing(path: &Path, content: Vec<u8>) -> Vec<u8> {
+    let content = lines_without_marketing(path, content);
+    if !path.ends_with("Cargo.toml") {
+        return content;
+    }
+    String::from_utf8(content).expect("it is text").replacen(VERSION, COPY_VERSION, 1).into_bytes()
+}
+
+fn lines_without_marketing(path: &Path, content: Vec<u8>) -> Vec<u8> {
     let Some((_, name)) = LINES.iter().find(|(file, _)| path == Path::new(file)) else {
         let is_test_of_this = path.starts_with("xtask");
         let may_name_crates = path.extension().is_some_and(|extension| extension == "rs" || extension == "toml");
@@ -79,10 +89,11 @@ fn without_marketing(path: &Path, content: Vec<u8>) -> Vec<u8> {
     let (gone, kept): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.contains(name));
     assert_eq!(gone.len(), 1, "one line of {} names it: {gone:?}", path.display());
     let member = format!("\"{CRATE}\", ");
-    (kept.join("\n") + "\n").replacen(&member, "", 1).replacen(VERSION, COPY_VERSION, 1).into_bytes()
+    (kept.join("\n") + "\n").replacen(&member, "", 1).into_bytes()
 }
 
-fn run(copied: &Path, arguments: &[&str]) {
+/// Runs cargo in the copy, and returns what it printed.
+fn run(copied: &Path, arguments: &[&str]) -> Vec<u8> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(copied).args(arguments).arg("--offline").env("CARGO_TARGET_DIR", target_directory());
     // What cargo tells this test about its own package is not about the copy's.
@@ -95,6 +106,19 @@ fn run(copied: &Path, arguments: &[&str]) {
     let output = command.output().expect("cargo runs");
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "cargo {} fails:\n{}\n{}", arguments.join(" "), said(&output.stdout), said(&output.stderr));
+    output.stdout
+}
+
+/// A package of ours that had the version of the original would be compiled over it, and others would find that it is not what they were compiled with.
+fn assert_nothing_is_compiled_over_the_original(copied: &Path) {
+    let metadata: Value = serde_json::from_slice(&run(copied, &["metadata", "--format-version=1"])).expect("cargo prints JSON");
+    let packages = metadata["packages"].as_array().expect("there are packages");
+    let ours: Vec<&Value> = packages.iter().filter(|package| package["source"].is_null()).collect();
+    assert!(ours.len() > 10, "{} packages are ours", ours.len());
+    for package in ours {
+        assert!(COPY_VERSION.contains(package["version"].as_str().expect("it has a version")), "{} has a version of its own", package["name"]);
+        assert_ne!(format!("version = {}", package["version"]), VERSION, "{} would be compiled over the original", package["name"]);
+    }
 }
 
 #[test]
@@ -102,6 +126,7 @@ fn deleting_marketing_and_its_line_leaves_a_workspace_that_builds_and_passes() {
     let copied = target_directory().join("without-marketing");
     copy(Path::new(""), &copied);
     assert!(!copied.join(CRATE).exists(), "its crate is gone");
+    assert_nothing_is_compiled_over_the_original(&copied);
     run(&copied, &["check", "--workspace", "--all-targets", "--quiet"]);
     run(&copied, &["test", "--workspace", "--bin", "orderflow", "--quiet"]);
 }

@@ -16,6 +16,7 @@ mod command;
 mod gateway;
 mod health;
 mod identifiers;
+mod leftover;
 mod outcomes;
 mod problem;
 mod read;

@@ -19,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::command::{self, CommandRoute};
 use super::gateway::Gateway;
 use super::health::{self, Readiness, ReadyCheck};
+use super::leftover;
 use super::problem::{self, INTERNAL, MALFORMED, NO_ROUTE, Problem};
 use super::read::{self, RawQuery, ViewRoute};
 use super::{ApiState, json_response};
@@ -110,7 +111,8 @@ fn finished(mut routes: Routes, readiness: Readiness, observer: Arc<dyn Observer
         .route("/", root)
         .fallback(no_route)
         .layer(CatchPanicLayer::custom(|_| Problem::new(INTERNAL, "a defect of the server; the request was not finished").into_response()))
-        .layer(from_fn(move |request, next| finish(Arc::clone(&observer), request, next))))
+        .layer(from_fn(move |request, next| finish(Arc::clone(&observer), request, next)))
+        .layer(from_fn(leftover::read)))
 }
 
 fn view_of(gateway: &Gateway, collection: &str) -> Option<View> {

@@ -7,6 +7,8 @@ use axum::http::StatusCode;
 use futures_util::FutureExt;
 use orderflow_views::ApiOptions;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::support::business::{COMMANDS, PARTITIONS, start_decider, topics};
 use super::support::until;
@@ -153,4 +155,38 @@ async fn a_panic_is_one_senders_500() {
     let answer = server.post("/counters/counters/c-1/change", json!({"by": "panic"})).await;
     assert_eq!(answer.problem(500), "internal-error");
     assert_eq!(server.post("/counters/counters", "{}").await.status, StatusCode::CREATED);
+}
+
+/// Sends `head` with so many bytes of body and `after`, and returns what comes back until the server closes the connection.
+async fn exchange(server: &Server, head: &str, body_bytes: usize, after: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = server.router.clone();
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+    let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
+    let sent = [head.as_bytes(), &vec![b' '; body_bytes], after.as_bytes()].concat();
+    let sending = tokio::spawn(async move { writer.write_all(&sent).await.map(|()| writer) });
+    let mut heard = Vec::new();
+    // A connection that is reset has ended too.
+    let _ = reader.read_to_end(&mut heard).await;
+    drop(sending.await);
+    serving.abort();
+    String::from_utf8_lossy(&heard).into_owned()
+}
+
+#[tokio::test]
+async fn whoever_was_refused_with_a_body_is_served_on_the_same_connection() {
+    let server = Server::start().await;
+    for (refused, status) in [("POST /pizza", 404), ("DELETE /counters/counters", 405), ("POST /counters/counters", 413)] {
+        let head = format!("{refused} HTTP/1.1\r\nhost: counters\r\ncontent-type: application/json\r\ncontent-length: 300000\r\n\r\n");
+        let heard = exchange(&server, &head, 300_000, "GET /health/live HTTP/1.1\r\nhost: counters\r\nconnection: close\r\n\r\n").await;
+        assert!(heard.starts_with(&format!("HTTP/1.1 {status} ")), "{refused}: {heard}");
+        assert!(heard.contains("HTTP/1.1 200 OK"), "{refused}: {heard}");
+    }
+    // Nobody waits for a body without end, or for one that is only sent to who asks for it: the connection ends, and the answer says so.
+    for header in ["content-length: 99999999999", "content-length: 300000\r\nexpect: 100-continue"] {
+        let head = format!("POST /counters/counters HTTP/1.1\r\nhost: counters\r\n{header}\r\n\r\n");
+        let heard = exchange(&server, &head, 0, "").await;
+        assert!(heard.starts_with("HTTP/1.1 413 ") && heard.contains("connection: close"), "{header}: {heard}");
+    }
 }
