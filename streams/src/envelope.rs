@@ -209,15 +209,20 @@ struct Wire<'a> {
     data: &'a RawValue,
 }
 
+/// Returns the id of the event that is effect `index` of transaction `sequence`. The epoch is not in it, so a repeat after a takeover has the same id.
+pub(crate) fn event_id(journal: &str, partition: u32, sequence: u64, index: u32) -> String {
+    format!("{}/{partition}/{sequence}/{index}", journal.trim_end_matches("-journal"))
+}
+
 /// Renders the wire form of an event.
 ///
-/// `source` is the CloudEvents source, for example `/food-delivery-orders/2`. The id is derived from the provenance without the epoch, so a repeat after a crash has the same id.
+/// `source` is the CloudEvents source, for example `/food-delivery-orders/2`. The id is that of [`crate::processor::Context::next_event_id`].
 ///
 /// # Errors
 /// [`Unreadable`] if `event.data` is not JSON.
 pub fn render(event: &Event, provenance: &Provenance, source: &str, time_ms: i64) -> Result<Vec<u8>, Unreadable> {
     let data: &RawValue = serde_json::from_str(&event.data).map_err(|error| Unreadable(format!("{}: payload is not JSON: {error}", event.kind)))?;
-    let id = format!("{}/{}/{}/{}", provenance.journal.trim_end_matches("-journal"), provenance.partition, provenance.sequence, provenance.index);
+    let id = event_id(&provenance.journal, provenance.partition, provenance.sequence, provenance.index);
     let wire = Wire {
         specversion: "1.0",
         kind: &event.kind,

@@ -4,6 +4,7 @@
 
 mod context;
 
+pub(crate) use context::Place;
 pub use context::{Context, Draft, Effect, Entry, StateReader};
 
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Call, Failure, Timer};
-use crate::envelope::{Event, Message};
+use crate::envelope::{Event, Message, event_id};
 use crate::partitioner::partition_for;
 use crate::state::{StateError, keys};
 
@@ -58,12 +58,28 @@ pub struct Context<'a> {
     pub(crate) causation: String,
     pub(crate) correlation: String,
     pub(crate) identity: String,
+    transaction: Place<'a>,
+}
+
+/// Where the effects of an input will stand in the journal.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) journal: &'a str,
+    pub(crate) sequence: u64,
+    /// Effects of the inputs before it in the same transaction.
+    pub(crate) effects_before: usize,
 }
 
 impl<'a> Context<'a> {
     /// Returns a context for one input over `state`. `identity` is unique to the input for ever: ids are derived from it.
     pub fn new(state: &'a dyn StateReader, now_ms: i64, partition: u32, partitions: u32, identity: String) -> Self {
-        Self { state, draft: Draft::default(), now_ms, partition, partitions, causation: identity.clone(), correlation: identity.clone(), identity }
+        let (causation, correlation, transaction) = (identity.clone(), identity.clone(), Place::default());
+        Self { state, draft: Draft::default(), now_ms, partition, partitions, causation, correlation, identity, transaction }
+    }
+
+    pub(crate) fn in_transaction(mut self, transaction: Place<'a>) -> Self {
+        self.transaction = transaction;
+        self
     }
 
     pub(crate) fn caused_by(mut self, causation: &str, correlation: &str) -> Self {
@@ -157,6 +173,13 @@ impl<'a> Context<'a> {
                 decode(&name, &value).map(|value| (name, value))
             })
             .collect()
+    }
+
+    /// Returns the CloudEvents id that the event which is emitted next will have as a record. What a processor keeps under it commits together with the event: should the transaction not count,
+    /// neither does, and whoever takes the input again is told the id of then. A context that no task has made (see [`Context::new`]) knows no journal, and its ids are unique within it only.
+    pub fn next_event_id(&self) -> String {
+        let Place { journal, sequence, effects_before } = self.transaction;
+        event_id(journal, self.partition, sequence, (effects_before + self.draft.effects.len()) as u32)
     }
 
     /// Emits an event to `topic`, keyed by `subject`, which also chooses the partition.

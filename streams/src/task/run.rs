@@ -9,7 +9,7 @@ use crate::envelope::{self, Format, Message, Unreadable};
 use crate::journal::{JournalRecord, Transaction};
 use crate::limits::{DEAD_LETTER_QUOTE_BYTES_MAX, JOURNAL_RECORD_BYTES_MAX, RECORD_BYTES_MAX, RUN_BYTES_MAX};
 use crate::partitioner::partition_for;
-use crate::processor::{Context, Draft, Effect, Failure, Input, Rejection, StateReader};
+use crate::processor::{Context, Draft, Effect, Failure, Input, Place, Rejection, StateReader};
 use crate::record::{LogRecord, Position};
 use crate::state::{Change, StateError, keys};
 use crate::topology::{ErrorPolicy, STUB};
@@ -21,15 +21,16 @@ const UNJOURNALED_INPUTS_MAX: usize = 10_000;
 pub(super) struct Pending {
     pub(super) transaction: Transaction,
     pub(super) fingerprint: u64,
+    pub(super) bytes: usize,
 }
 
 /// What a run has gathered so far.
 #[derive(Default)]
-struct Run {
-    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+pub(super) struct Run {
+    pub(super) changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     effects: Vec<Effect>,
     causes: Vec<String>,
-    bytes: usize,
+    pub(super) bytes: usize,
     report: RunReport,
 }
 
@@ -118,29 +119,43 @@ impl Task {
             return Ok((None, run.report));
         }
         let report = std::mem::take(&mut run.report);
-        Ok((Some(self.seal(run, now_ms)), report))
+        Ok((Some(self.seal(run, now_ms)?), report))
     }
 
-    fn seal(&mut self, mut run: Run, now_ms: i64) -> Vec<u8> {
+    /// Returns where the effects of the next input of a run will stand.
+    fn place(&self, run: &Run) -> Place<'_> {
+        Place { journal: &self.spec.journal, sequence: self.next_sequence(), effects_before: run.effects.len() }
+    }
+
+    /// Returns the sequence number of the transaction that is made next.
+    fn next_sequence(&self) -> u64 {
+        self.applied.fold.sequence + 1
+    }
+
+    /// Makes the transaction of a run, and takes along a part of a snapshot.
+    pub(super) fn seal(&mut self, mut run: Run, now_ms: i64) -> Result<Vec<u8>, Stop> {
+        let kept = self.keep(&run, now_ms)?;
         for (source, offset) in self.spec.sources.iter().zip(&self.source_offsets) {
             run.changes.insert(keys::source(&source.topic), Some(offset.to_be_bytes().to_vec()));
         }
         let transaction = Transaction {
             owner: self.owner.clone(),
             epoch: self.applied.fold.epoch,
-            sequence: self.applied.fold.sequence + 1,
+            sequence: self.next_sequence(),
             time_ms: now_ms,
             sent: self.outbox.sent(),
             causes: run.causes,
             changes: run.changes.into_iter().collect(),
             effects: run.effects,
+            restore_point: self.snapshots.restore_point(self.outbox.sent()),
+            kept,
         };
         let record = JournalRecord::Transaction(transaction);
         let bytes = record.encode();
         if let JournalRecord::Transaction(transaction) = record {
-            self.pending = Some(Pending { transaction, fingerprint: recovery::fingerprint(&bytes) });
+            self.pending = Some(Pending { transaction, fingerprint: recovery::fingerprint(&bytes), bytes: bytes.len() });
         }
-        bytes
+        Ok(bytes)
     }
 
     fn take_record(&mut self, run: &mut Run, source: usize, record: LogRecord, now_ms: i64) -> Result<(), Stop> {
@@ -201,7 +216,7 @@ impl Task {
         let context = || {
             let mut context = Context::new(&state, now_ms, self.partition, self.partitions, position.to_string()).caused_by(&message.id, &message.correlation);
             context.draft.changes.extend(progress.clone());
-            context
+            context.in_transaction(self.place(run))
         };
         if let (Format::Command { .. }, Some(subject)) = (source.format, &message.subject)
             && partition_for(subject.as_bytes(), self.partitions) != self.partition
@@ -303,13 +318,14 @@ impl Task {
             return Ok(());
         }
         let Some(timer) = self.timer(key)? else { return Ok(()) };
+        let place = self.place(run);
         let cause = format!("timer:{}/{}/{}", timer.name, timer.key, timer.due_ms);
         let identity = format!("{}/{}/{cause}", self.spec.journal, self.partition);
         let context = || {
             let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).caused_by(&cause, &timer.correlation);
             context.draft.changes.insert(key.to_vec(), None);
             context.draft.changes.insert(keys::timer_index(&timer.name, &timer.key), None);
-            context
+            context.in_transaction(place)
         };
         let mut working = context();
         let draft = match self.spec.logic.process(Input::Timer(&timer), &mut working) {
@@ -327,12 +343,13 @@ impl Task {
             run.report.repeated += 1;
             return Ok(());
         }
+        let place = self.place(run);
         let cause = format!("call:{}", result.call.id);
         let identity = format!("{}/{}/{cause}", self.spec.journal, self.partition);
         let context = || {
             let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).caused_by(&cause, &result.call.correlation);
             context.draft.changes.insert(key.clone(), None);
-            context
+            context.in_transaction(place)
         };
         let mut working = context();
         let draft = match self.spec.logic.process(Input::CallResult(result), &mut working) {

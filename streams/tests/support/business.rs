@@ -37,15 +37,15 @@ impl Processor for Till {
                 }
                 let before = context.get::<i64>("accounts", &deposit.account)?;
                 context.put("accounts", &deposit.account, &(before.unwrap_or(0) + deposit.amount));
-                context.emit("till-events", "Deposited", &deposit.account, &json!({"amount": deposit.amount}));
+                context.emit("till-events", "Deposited", &deposit.account, &json!({"amount": deposit.amount, "id": context.next_event_id()}));
                 context.call("printer", &format!("{}/{}", message.id, deposit.account), &json!({"amount": deposit.amount}));
                 if before.is_none() {
                     context.set_timer("remind", &deposit.account, context.now_ms() + 1_000)?;
                 }
                 context.add_total("deposited", deposit.amount)?;
             }
-            Input::Timer(timer) => context.emit("till-events", "Reminded", &timer.key, &json!({})),
-            Input::CallResult(result) => context.emit("till-events", "Printed", &result.call.id, &json!({"receipt": result.response})),
+            Input::Timer(timer) => context.emit("till-events", "Reminded", &timer.key, &json!({"id": context.next_event_id()})),
+            Input::CallResult(result) => context.emit("till-events", "Printed", &result.call.id, &json!({"receipt": result.response, "id": context.next_event_id()})),
         }
         Ok(())
     }
@@ -61,7 +61,7 @@ impl Processor for Audit {
             let amount = serde_json::from_str::<serde_json::Value>(&message.data).ok().and_then(|data| data["amount"].as_i64()).unwrap_or(0);
             let counted = context.get::<i64>("counted", &account)?.unwrap_or(0) + amount;
             context.put("counted", &account, &counted);
-            context.emit("audit-events", "Counted", &account, &json!({"counted": counted}));
+            context.emit("audit-events", "Counted", &account, &json!({"counted": counted, "id": context.next_event_id()}));
         }
         Ok(())
     }
@@ -141,6 +141,9 @@ fn look(driver: &TestDriver) -> World {
         subjects.sort();
         subjects
     };
+    for event in ["till-events", "audit-events"].into_iter().flat_map(|topic| driver.events(topic)) {
+        assert_eq!(event.data["id"], event.id, "the id that was foretold: {event:?}");
+    }
     let balances = of("till", "accounts");
     assert_eq!(driver.total("till", "deposited"), balances.values().sum::<i64>(), "the total is the sum of the balances");
     let mut last: BTreeMap<String, i64> = BTreeMap::new();
