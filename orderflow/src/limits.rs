@@ -30,6 +30,8 @@ pub(crate) const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Pause after the operating system refused to accept a connection.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the log says nothing more about what happens again and again.
+pub(crate) const LOG_REPEATED_INTERVAL: Duration = Duration::from_secs(10);
 /// How often samples of histograms are folded into their buckets; between two of them they take memory.
 pub(crate) const METRICS_UPKEEP: Duration = Duration::from_secs(1);
 /// Sets of label values of one metric that turn up while the program runs (reason codes, topics); further ones are counted as `other`.

@@ -36,7 +36,7 @@ use self::pursuit::{Next, Pursuit, Times};
 use self::simulated::Simulated;
 use crate::config::{PaymentConfig, PaymentProfile};
 use crate::limits::{PROVIDER_RETRIES_PER_SECOND, PROVIDER_WAIT_MAX};
-use crate::telemetry::ProviderMeters;
+use crate::telemetry::{InDoubt, ProviderMeters};
 
 /// A payment provider, as all systems of an instance share it.
 pub(crate) struct PaymentProvider {
@@ -112,12 +112,15 @@ impl PaymentProvider {
     async fn carry_out(&self, request: &ProviderRequest, again: bool) -> ProviderResponse {
         let key = &request.idempotency_key;
         let mut pursuit = Pursuit::new(request.operation, key, again, self.times, self.now());
-        let mut in_doubt = None;
+        let mut in_doubt: Option<InDoubt<'_>> = None;
         let mut next = Next::Post(Duration::ZERO);
         self.budget().call();
         loop {
             next = match next {
-                Next::Answer(response) => return response,
+                Next::Answer(response) => {
+                    in_doubt.map(InDoubt::settled);
+                    return response;
+                }
                 Next::Post(wait) => {
                     sleep(wait).await;
                     let heard = self.post(request, &pursuit).await;
@@ -132,10 +135,7 @@ impl PaymentProvider {
                 continue;
             }
             if pursuit.is_in_doubt() {
-                in_doubt.get_or_insert_with(|| {
-                    tracing::warn!(key, "the payment provider may have taken money and has not said so; it is asked until it does");
-                    self.meters.in_doubt()
-                });
+                in_doubt.get_or_insert_with(|| self.meters.in_doubt(key)).lasts();
                 let wait = self.budget().reserve(self.now());
                 sleep(wait).await;
             } else if !self.budget().take(self.now()) {

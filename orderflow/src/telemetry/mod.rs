@@ -7,6 +7,7 @@ mod catalog;
 mod log;
 mod provider;
 mod registry;
+mod repeated;
 mod streams;
 mod views;
 
@@ -21,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use self::broker::BrokerMeters;
 use self::log::LogMeters;
-pub(crate) use self::provider::ProviderMeters;
+pub(crate) use self::provider::{InDoubt, ProviderMeters};
 use self::registry::Registry;
 use self::streams::StreamsMeters;
 use self::views::ViewsMeters;
@@ -67,6 +68,12 @@ impl Telemetry {
         })
     }
 
+    /// Returns what the endpoint shows.
+    #[cfg(test)]
+    pub(crate) fn render(&self) -> String {
+        self.handle.render()
+    }
+
     /// Returns the router of the metrics endpoint.
     pub(crate) fn router(&self) -> Router {
         let handle = self.handle.clone();
@@ -90,5 +97,7 @@ fn now_ms() -> i64 {
     SystemClock.now_ms()
 }
 
+#[cfg(test)]
+mod said;
 #[cfg(test)]
 mod tests;

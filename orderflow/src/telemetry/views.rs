@@ -1,6 +1,7 @@
 //! Metrics of the views and of the HTTP API.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use fluvio_streams::system::Outcome;
 use metrics::{Counter, Gauge, Histogram};
@@ -8,6 +9,7 @@ use orderflow_views::telemetry::{Event, Observer};
 use orderflow_views::view::View;
 
 use super::registry::{Family, Registry};
+use super::repeated::Repeated;
 use super::{catalog, now_ms};
 
 /// Counts what views and the API do.
@@ -24,10 +26,18 @@ pub(crate) struct ViewsMeters {
     commands: Family<Counter>,
     /// By system and command.
     command_latencies: Family<Histogram>,
-    /// By topic: appended, failed.
-    appends: Family<(Counter, Counter)>,
+    /// By topic.
+    appends: Family<AppendMeters>,
     /// By system.
     reconnects: Family<Counter>,
+    began: Instant,
+}
+
+struct AppendMeters {
+    appended: Counter,
+    failed: Counter,
+    /// What the log says of failures: while a broker is away, each request is one.
+    failures: Mutex<Repeated>,
 }
 
 struct PartitionMeters {
@@ -60,9 +70,11 @@ impl ViewsMeters {
             command_latencies: histogram(&catalog::COMMAND_LATENCY, &["system", "command"]),
             appends: Family::new(move |values| {
                 let labels = [("topic", values[0])];
-                (for_appends.counter(&catalog::COMMANDS_APPENDED, &labels), for_appends.counter(&catalog::COMMAND_APPENDS_FAILED, &labels))
+                let (appended, failed) = (&catalog::COMMANDS_APPENDED, &catalog::COMMAND_APPENDS_FAILED);
+                AppendMeters { appended: for_appends.counter(appended, &labels), failed: for_appends.counter(failed, &labels), failures: Mutex::default() }
             }),
             reconnects: counter(&catalog::API_RECONNECTS, &["system"]),
+            began: Instant::now(),
         }
     }
 
@@ -123,10 +135,21 @@ impl Observer for ViewsMeters {
                 tracing::error!(view = view.name(), partition, from, to, "records were removed before the view had read them");
                 self.partition(view, partition).missed.increment(to.saturating_sub(from).max(0) as u64);
             }
-            Event::CommandsAppended { topic, records, .. } => self.appends.of(&[topic]).0.increment(records as u64),
+            Event::CommandsAppended { topic, records, .. } => {
+                let meters = self.appends.of(&[topic]);
+                meters.appended.increment(records as u64);
+                let over = meters.failures.lock().unwrap_or_else(PoisonError::into_inner).over();
+                if let Some(failed) = over {
+                    tracing::info!(topic, records_since = failed, "commands can be appended again");
+                }
+            }
             Event::AppendFailed { topic, records, error } => {
-                tracing::warn!(topic, records, error = error as &dyn std::error::Error, "commands could not be appended");
-                self.appends.of(&[topic]).1.increment(records as u64);
+                let meters = self.appends.of(&[topic]);
+                meters.failed.increment(records as u64);
+                let failed = meters.failures.lock().unwrap_or_else(PoisonError::into_inner).happened(records as u64, self.began.elapsed());
+                if let Some(failed) = failed {
+                    tracing::warn!(topic, records_since = failed, error = error as &dyn std::error::Error, "commands could not be appended");
+                }
             }
             Event::CommandDecided { system, command, outcome, elapsed } => {
                 self.commands.of(&[system, command, outcome.map_or("undecided", name)]).increment(1);
@@ -154,5 +177,38 @@ fn name(outcome: Outcome) -> &'static str {
         Outcome::Overloaded => "overloaded",
         Outcome::Unknown => "unknown",
         Outcome::Repeated => "repeated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use fluvio_streams::log::LogError;
+
+    use super::super::said::catch;
+    use super::*;
+
+    #[test]
+    fn a_broker_that_is_away_is_a_line_and_its_return_another_for_each_topic() {
+        let registry = Arc::new(Registry::new().expect("the catalog is right"));
+        let meters = ViewsMeters::new(&registry);
+        let error = LogError::Unreachable { endpoint: "127.0.0.1:1".to_owned(), detail: "refused".to_owned() };
+        let said = catch(|| {
+            for topic in ["a-commands", "b-commands"] {
+                for _ in 0..500 {
+                    meters.observe(Event::AppendFailed { topic, records: 2, error: &error });
+                }
+                for _ in 0..2 {
+                    meters.observe(Event::CommandsAppended { topic, records: 1, elapsed: Duration::ZERO });
+                }
+            }
+        });
+        assert_eq!((said.lines("WARN"), said.lines("INFO")), (2, 2), "{said:?}");
+        for line in [r#"topic="a-commands" records_since=2 error"#, r#"topic="b-commands" records_since=998"#] {
+            assert!(said.0.contains(line), "{line} in {said:?}");
+        }
+        let shown = registry.handle().render();
+        assert!(shown.contains(r#"orderflow_command_appends_failed_total{topic="a-commands"} 1000"#), "{shown}");
     }
 }
