@@ -99,7 +99,7 @@ impl Instance {
         let (runtimes, outside) = match stores {
             Some(stores) => {
                 let ledger = data.provider_ledger(config.fluvio.as_deref(), part.as_deref());
-                let outside = Outside::new(&config, &ledger, &telemetry.provider)?;
+                let outside = Outside::new(&config, &ledger, &telemetry)?;
                 (start_processors(&running, &log, stores, &outside, &telemetry).await?, outside.router())
             }
             None => (Vec::new(), axum::Router::new()),

@@ -14,7 +14,7 @@ use fluvio_streams::system::System;
 use crate::config::Config;
 use crate::delivery_desk::DeliveryDesk;
 use crate::provider::PaymentProvider;
-use crate::telemetry::ProviderMeters;
+use crate::telemetry::Telemetry;
 use crate::webhook::Webhook;
 
 /// Returns the businesses with their default settings.
@@ -60,10 +60,11 @@ impl Outside {
     ///
     /// # Errors
     /// If the settings of one do not work.
-    pub(crate) fn new(config: &Config, ledger: &Path, meters: &Arc<ProviderMeters>) -> anyhow::Result<Self> {
-        let payments = PaymentProvider::new(&config.payment, config.payment_profile, ledger, Arc::clone(meters))?;
+    pub(crate) fn new(config: &Config, ledger: &Path, telemetry: &Telemetry) -> anyhow::Result<Self> {
+        let payments = PaymentProvider::new(&config.payment, config.payment_profile, ledger, Arc::clone(&telemetry.provider))?;
         let delivery_desk = Arc::new(DeliveryDesk::new(Profile::Instant));
-        Ok(Self { payments: Arc::new(payments), delivery_desk, webhook: Arc::new(Webhook::new(config.webhook.as_ref())?) })
+        let webhook = Webhook::new(config.webhook.as_ref(), Arc::clone(&telemetry.webhook))?;
+        Ok(Self { payments: Arc::new(payments), delivery_desk, webhook: Arc::new(webhook) })
     }
 
     /// Returns who handles the calls to them, by target.

@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -25,9 +26,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Response, StatusCode, Url};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::config::WebhookConfig;
 use crate::limits::{WEBHOOK_ANSWER_BYTES_MAX, WEBHOOK_CALLS_MAX, WEBHOOK_TIMEOUT};
+use crate::telemetry::WebhookMeters;
 
 const NO_CERTIFICATES: &str = "--webhook-ca-file: it does not hold certificates in PEM";
 
@@ -43,6 +46,7 @@ pub(crate) struct Webhook {
     url: Option<Url>,
     http: reqwest::Client,
     places: Semaphore,
+    meters: Arc<WebhookMeters>,
 }
 
 impl Webhook {
@@ -50,13 +54,13 @@ impl Webhook {
     ///
     /// # Errors
     /// If no HTTP client can be made, or its certificates cannot be used; the text names the flag.
-    pub(crate) fn new(config: Option<&WebhookConfig>) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: Option<&WebhookConfig>, meters: Arc<WebhookMeters>) -> anyhow::Result<Self> {
         let timeout = config.map_or(WEBHOOK_TIMEOUT, |config| config.timeout);
         let ca_pem = config.and_then(|config| config.ca_pem.as_deref());
-        Self::with(config.map(|config| config.url.clone()), ca_pem, timeout, WEBHOOK_CALLS_MAX)
+        Self::with(config.map(|config| config.url.clone()), ca_pem, timeout, WEBHOOK_CALLS_MAX, meters)
     }
 
-    fn with(url: Option<Url>, ca_pem: Option<&str>, timeout: Duration, places_max: usize) -> anyhow::Result<Self> {
+    fn with(url: Option<Url>, ca_pem: Option<&str>, timeout: Duration, places_max: usize, meters: Arc<WebhookMeters>) -> anyhow::Result<Self> {
         let mut builder = reqwest::Client::builder().timeout(timeout).redirect(Policy::none()).no_proxy().tcp_nodelay(true).pool_max_idle_per_host(places_max);
         if let Some(pem) = ca_pem {
             let certificates = Certificate::from_pem_bundle(pem.as_bytes()).context(NO_CERTIFICATES)?;
@@ -64,7 +68,7 @@ impl Webhook {
             builder = certificates.into_iter().fold(builder.tls_built_in_root_certs(false), |builder, certificate| builder.add_root_certificate(certificate));
         }
         let http = builder.user_agent(concat!("orderflow/", env!("CARGO_PKG_VERSION"))).build().context("cannot make an HTTP client for the webhook")?;
-        Ok(Self { url, http, places: Semaphore::new(places_max) })
+        Ok(Self { url, http, places: Semaphore::new(places_max), meters })
     }
 
     async fn deliver(&self, delivery: &Delivery) -> Answer {
@@ -87,10 +91,12 @@ impl Webhook {
 #[async_trait]
 impl CallHandler for Webhook {
     async fn call(&self, call: &Call) -> String {
+        let began = Instant::now();
         let answer = match serde_json::from_str::<Delivery>(&call.request) {
             Ok(delivery) => self.deliver(&delivery).await,
             Err(error) => Answer::Refused { reason: format!("the delivery is unreadable: {error}") },
         };
+        self.meters.answered(&answer, began.elapsed());
         serde_json::to_string(&answer).unwrap_or_else(|_| String::from(r#"{"outcome":"retry","reason":"the answer cannot be written"}"#))
     }
 }

@@ -91,6 +91,9 @@ catalog! {
     PROVIDER_RETRIES: Counter, COUNT, "orderflow_provider_retries_total", "Requests to the payment provider that repeat or ask about an earlier one.";
     PROVIDER_MONEY: Gauge, None, "orderflow_provider_money_won", "Money in won that the simulated provider captured and refunded since the start, each idempotency key once.";
 
+    // The webhook of notifications.
+    WEBHOOK_LATENCY: Histogram(WAITED_FOR), SECONDS, "orderflow_webhook_call_duration_seconds", "Time of one try to deliver a notification to the webhook, its wait for a place included, by outcome, in seconds.";
+
     // The client side of the log.
     LOG_CONNECTIONS: Counter, COUNT, "orderflow_log_connections_total", "Connections to Fluvio that were established.";
     LOG_DISCONNECTS: Counter, COUNT, "orderflow_log_disconnects_total", "Connections to Fluvio that broke or were given up.";

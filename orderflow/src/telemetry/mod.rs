@@ -10,6 +10,7 @@ mod registry;
 mod repeated;
 mod streams;
 mod views;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub(crate) use self::provider::{InDoubt, ProviderMeters};
 use self::registry::Registry;
 use self::streams::StreamsMeters;
 use self::views::ViewsMeters;
+pub(crate) use self::webhook::WebhookMeters;
 use crate::limits::METRICS_UPKEEP;
 
 /// The metrics of one instance.
@@ -37,6 +39,7 @@ pub(crate) struct Telemetry {
     pub(crate) broker: Arc<BrokerMeters>,
     pub(crate) log: Arc<LogMeters>,
     pub(crate) provider: Arc<ProviderMeters>,
+    pub(crate) webhook: Arc<WebhookMeters>,
 }
 
 impl Telemetry {
@@ -65,6 +68,7 @@ impl Telemetry {
             broker: Arc::new(BrokerMeters::new(&registry)),
             log: Arc::new(LogMeters::new(&registry)),
             provider: Arc::new(ProviderMeters::new(&registry)),
+            webhook: Arc::new(WebhookMeters::new(&registry)),
         })
     }
 

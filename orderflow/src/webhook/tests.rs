@@ -12,6 +12,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::*;
+use crate::telemetry::Telemetry;
 
 const TIMEOUT: Duration = Duration::from_millis(300);
 
@@ -23,6 +24,11 @@ struct Receiver {
     url: Url,
     received: Arc<Mutex<Received>>,
     _running: JoinSet<()>,
+}
+
+fn with(url: Option<Url>, ca_pem: Option<&str>, timeout: Duration, places_max: usize) -> anyhow::Result<Webhook> {
+    let telemetry = Telemetry::new(&[], 1).expect("the catalog is right");
+    Webhook::with(url, ca_pem, timeout, places_max, Arc::clone(&telemetry.webhook))
 }
 
 impl Receiver {
@@ -42,7 +48,7 @@ impl Receiver {
     }
 
     fn webhook(&self, places_max: usize) -> Webhook {
-        Webhook::with(Some(self.url.clone()), None, TIMEOUT, places_max).expect("a client can be made")
+        with(Some(self.url.clone()), None, TIMEOUT, places_max).expect("a client can be made")
     }
 
     fn keys(&self) -> Vec<String> {
@@ -179,7 +185,7 @@ async fn whatever_breaks_off_is_tried_again_and_the_reason_does_not_tell_the_add
     }
     let nobody = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port").local_addr().expect("it has an address");
     for url in [format!("http://{nobody}/s3cret"), format!("https://{}/s3cret", receiver.url.authority())] {
-        let webhook = Webhook::with(Some(url.parse().expect("an address")), None, TIMEOUT, 1).expect("a client can be made");
+        let webhook = with(Some(url.parse().expect("an address")), None, TIMEOUT, 1).expect("a client can be made");
         let answer = outcome(&webhook, "200").await;
         assert!(is_retry(&answer, "cannot be reached") && !format!("{answer:?}").contains("s3cret"), "{url}: {answer:?}");
     }
@@ -215,7 +221,7 @@ async fn tls_is_spoken_with_whom_the_given_authority_knows_and_nobody_else() {
     let (pem, port) = with_tls(&receiver, &mut running).await;
     let (stranger, _) = with_tls(&receiver, &mut running).await;
     let url: Url = format!("https://127.0.0.1:{port}/notifications").parse().expect("an address");
-    let to = |pem| Webhook::with(Some(url.clone()), pem, 10 * TIMEOUT, 1);
+    let to = |pem| with(Some(url.clone()), pem, 10 * TIMEOUT, 1);
     assert_eq!(outcome(&to(Some(&pem)).expect("a client can be made"), "200").await, Answer::Delivered);
     for pem in [Some(stranger.as_str()), None] {
         let answer = outcome(&to(pem).expect("a client can be made"), "201").await;
@@ -256,8 +262,27 @@ async fn deliveries_that_hang_leave_places_to_the_others_and_their_own_in_the_en
 }
 
 #[tokio::test]
+async fn tries_are_timed_by_what_came_of_them() {
+    let receiver = Receiver::start().await;
+    let telemetry = Telemetry::new(&[], 1).expect("the catalog is right");
+    let webhook = Webhook::with(Some(receiver.url.clone()), None, TIMEOUT, 8, Arc::clone(&telemetry.webhook)).expect("a client can be made");
+    for key in ["200", "204", "503", "hang", "reset", "404"] {
+        outcome(&webhook, key).await;
+    }
+    let shown = telemetry.render();
+    let line = |name: &str, outcome: &str, rest: &str| format!("orderflow_webhook_call_duration_seconds_{name}{{outcome=\"{outcome}\"{rest}}}");
+    for (outcome, times) in [("delivered", 2), ("retried", 3), ("refused", 1)] {
+        let count = format!("{} {times}", line("count", outcome, ""));
+        assert!(shown.lines().any(|shown| shown == count), "no line `{count}` in {shown}");
+    }
+    // Who hung was given all of its time, and no other.
+    let within = format!("{} 2", line("bucket", "retried", ",le=\"0.25\""));
+    assert!(shown.lines().any(|shown| shown == within), "no line `{within}` in {shown}");
+}
+
+#[tokio::test]
 async fn without_a_webhook_and_without_sense_a_delivery_is_refused() {
-    let webhook = Webhook::new(None).expect("a client can be made");
+    let webhook = with(None, None, TIMEOUT, 1).expect("a client can be made");
     assert!(matches!(outcome(&webhook, "200").await, Answer::Refused { .. }));
     let receiver = Receiver::start().await;
     let garbage = Call { request: "{".to_owned(), ..call("200") };
