@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use business::partner::simulator::Profile;
 use clap::{Args, ValueEnum};
 use reqwest::Url;
 use serde::Deserialize;
@@ -57,7 +58,10 @@ pub(crate) struct Settings {
     pub(crate) mongodb: Option<String>,
     /// How fast the simulated payment provider answers [default: default]
     #[arg(long, env = "ORDERFLOW_PAYMENT_PROFILE", value_enum, value_name = "PROFILE")]
-    pub(crate) payment_profile: Option<PaymentProfile>,
+    pub(crate) payment_profile: Option<SimulatedProfile>,
+    /// How fast the simulated delivery desk of the mask shop answers [default: default]
+    #[arg(long, env = "ORDERFLOW_DELIVERY_PROFILE", value_enum, value_name = "PROFILE")]
+    pub(crate) delivery_profile: Option<SimulatedProfile>,
     /// Call the payment provider at this address (`docs/payment-provider.md`); its bearer token comes from ORDERFLOW_PAYMENT_PROVIDER_TOKEN [default: a simulated one]
     #[arg(long, env = "ORDERFLOW_PAYMENT_PROVIDER_URL", value_name = "URL")]
     pub(crate) payment_provider_url: Option<String>,
@@ -108,16 +112,26 @@ pub(crate) struct Settings {
     pub(crate) log: Option<String>,
 }
 
-/// How fast the simulated payment provider answers.
+/// How fast a simulated partner answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum PaymentProfile {
+pub(crate) enum SimulatedProfile {
     /// At once.
     Instant,
     /// After 20 to 40 ms.
     Default,
     /// After 400 to 620 ms, as in the original system.
     Seed,
+}
+
+impl From<SimulatedProfile> for Profile {
+    fn from(profile: SimulatedProfile) -> Self {
+        match profile {
+            SimulatedProfile::Instant => Self::Instant,
+            SimulatedProfile::Default => Self::Default,
+            SimulatedProfile::Seed => Self::Seed,
+        }
+    }
 }
 
 /// When the embedded broker acknowledges a record.
@@ -173,7 +187,8 @@ pub(crate) struct Config {
     pub(crate) fluvio: Option<String>,
     /// `None` is the embedded store.
     pub(crate) mongodb: Option<String>,
-    pub(crate) payment_profile: PaymentProfile,
+    pub(crate) payment_profile: SimulatedProfile,
+    pub(crate) delivery_profile: SimulatedProfile,
     pub(crate) payment: PaymentConfig,
     /// `None`: notifications are only told in the views and topics.
     pub(crate) webhook: Option<WebhookConfig>,
@@ -207,6 +222,7 @@ impl Settings {
             fluvio: self.fluvio.or(other.fluvio),
             mongodb: self.mongodb.or(other.mongodb),
             payment_profile: self.payment_profile.or(other.payment_profile),
+            delivery_profile: self.delivery_profile.or(other.delivery_profile),
             payment_provider_url: self.payment_provider_url.or(other.payment_provider_url),
             payment_provider_token_file: self.payment_provider_token_file.or(other.payment_provider_token_file),
             payment_provider_ca_file: self.payment_provider_ca_file.or(other.payment_provider_ca_file),
@@ -253,7 +269,8 @@ impl Settings {
             metrics_addr: self.metrics_addr.unwrap_or_else(|| on(9464)),
             fluvio: self.fluvio,
             mongodb: self.mongodb,
-            payment_profile: self.payment_profile.unwrap_or(PaymentProfile::Default),
+            payment_profile: self.payment_profile.unwrap_or(SimulatedProfile::Default),
+            delivery_profile: self.delivery_profile.unwrap_or(SimulatedProfile::Default),
             payment,
             webhook,
             partitions,
@@ -294,7 +311,8 @@ impl Config {
             metrics_addr: any,
             fluvio: None,
             mongodb: None,
-            payment_profile: PaymentProfile::Default,
+            payment_profile: SimulatedProfile::Default,
+            delivery_profile: SimulatedProfile::Default,
             payment: PaymentConfig::default(),
             webhook: None,
             partitions: 4,
@@ -314,9 +332,13 @@ mod tests {
     #[test]
     fn what_is_set_nearer_wins() {
         let flags = Settings { partitions: Some(2), ..Settings::default() };
-        let config = flags.or(file("partitions = 8\npayment-profile = \"seed\"\nhttp-addr = \"127.0.0.1:1\"")).resolve().expect("it is possible");
+        let flags = Settings { delivery_profile: Some(SimulatedProfile::Instant), ..flags };
+        let file = file("partitions = 8\npayment-profile = \"seed\"\ndelivery-profile = \"seed\"\nhttp-addr = \"127.0.0.1:1\"");
+        let config = flags.or(file).resolve().expect("it is possible");
         assert_eq!(config.partitions, 2);
-        assert_eq!(config.payment_profile, PaymentProfile::Seed);
+        assert_eq!((config.payment_profile, config.delivery_profile), (SimulatedProfile::Seed, SimulatedProfile::Instant));
+        let default = Settings::default().resolve().expect("the defaults are possible");
+        assert_eq!((default.payment_profile, default.delivery_profile), (SimulatedProfile::Default, SimulatedProfile::Default));
         assert_eq!(config.http_addr.port(), 1);
         assert_eq!(config.sc_addr.port(), 9003);
         assert_eq!(config.storage, Storage::Directory(PathBuf::from("./orderflow-data")));

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use axum::Router;
 use business::PartnerNames;
-use business::partner::simulator::Profile;
 use fluvio_streams::runtime::CallHandler;
 use fluvio_streams::system::System;
 
@@ -61,8 +60,8 @@ impl Outside {
     /// # Errors
     /// If the settings of one do not work.
     pub(crate) fn new(config: &Config, ledger: &Path, telemetry: &Telemetry) -> anyhow::Result<Self> {
-        let payments = PaymentProvider::new(&config.payment, config.payment_profile, ledger, Arc::clone(&telemetry.provider))?;
-        let delivery_desk = Arc::new(DeliveryDesk::new(Profile::Instant));
+        let payments = PaymentProvider::new(&config.payment, config.payment_profile.into(), ledger, Arc::clone(&telemetry.provider))?;
+        let delivery_desk = Arc::new(DeliveryDesk::new(config.delivery_profile.into()));
         let webhook = Webhook::new(config.webhook.as_ref(), Arc::clone(&telemetry.webhook))?;
         Ok(Self { payments: Arc::new(payments), delivery_desk, webhook: Arc::new(webhook) })
     }

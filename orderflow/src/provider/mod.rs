@@ -34,7 +34,7 @@ pub(crate) use self::http::HttpProvider;
 use self::pace::Pace;
 use self::pursuit::{Next, Pursuit, Times};
 use self::simulated::Simulated;
-use crate::config::{PaymentConfig, PaymentProfile};
+use crate::config::PaymentConfig;
 use crate::limits::{PROVIDER_RETRIES_PER_SECOND, PROVIDER_WAIT_MAX};
 use crate::telemetry::{InDoubt, ProviderMeters};
 
@@ -65,17 +65,10 @@ impl PaymentProvider {
     ///
     /// # Errors
     /// If the endpoint's certificates or the ledger cannot be used.
-    pub(crate) fn new(config: &PaymentConfig, profile: PaymentProfile, ledger: &Path, meters: Arc<ProviderMeters>) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &PaymentConfig, profile: Profile, ledger: &Path, meters: Arc<ProviderMeters>) -> anyhow::Result<Self> {
         let endpoint = match &config.endpoint {
             Some(endpoint) => Endpoint::Http(HttpProvider::new(endpoint.clone(), config.try_timeout)?),
-            None => {
-                let profile = match profile {
-                    PaymentProfile::Instant => Profile::Instant,
-                    PaymentProfile::Default => Profile::Default,
-                    PaymentProfile::Seed => Profile::Seed,
-                };
-                Endpoint::Simulated(Simulated::open(Simulator::new(profile), ledger, config.call_timeout, Arc::clone(&meters))?)
-            }
+            None => Endpoint::Simulated(Simulated::open(Simulator::new(profile), ledger, config.call_timeout, Arc::clone(&meters))?),
         };
         Ok(Self {
             endpoint,

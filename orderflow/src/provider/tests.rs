@@ -31,7 +31,7 @@ fn world(config: &PaymentConfig) -> World {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let telemetry = Telemetry::new(&[], 1).expect("the catalog is right");
     let ledger = directory.path().join("ledger");
-    let provider = PaymentProvider::new(config, PaymentProfile::Instant, &ledger, Arc::clone(&telemetry.provider)).expect("the settings work");
+    let provider = PaymentProvider::new(config, Profile::Instant, &ledger, Arc::clone(&telemetry.provider)).expect("the settings work");
     World { provider: Arc::new(provider), _directory: directory }
 }
 

@@ -10,6 +10,7 @@ mod disk;
 mod followers;
 mod http;
 mod load;
+mod mask_shop;
 mod metrics;
 mod mongodb;
 mod movie_booking;

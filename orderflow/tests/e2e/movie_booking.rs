@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Instance, until};
+use crate::support::{Instance, producer, send, until};
 
 const BOOKINGS: &str = "/movie-booking/bookings";
 
@@ -52,4 +52,43 @@ async fn a_held_seat_is_shown_and_free_again_after_a_cancellation() {
     until("the seat is sold", async || status_of_1a().await == "Sold").await;
     let told = async || instance.get("/movie-booking/notifications?customerId=lee").await.1;
     until("lee is told", async || told().await["items"].as_array().is_some_and(|told| told.iter().any(|told| told["status"] == "Booked"))).await;
+}
+
+/// What is written to the topic directly is decided as what comes over HTTP. A booking that is paid for and cancelled gives back its money, its seats and its ticket.
+#[tokio::test]
+async fn commands_from_the_client_book_cancel_and_print() {
+    let instance = Instance::start(&["--systems=movie-booking"]).await;
+    let producer = producer(&instance.client().await, "movie-booking-commands").await;
+    let command = async |kind: &str, id: &str, mut fields: Value| {
+        fields["type"] = json!(kind);
+        fields["bookingId"] = json!(id);
+        send(&producer, Some(id.as_bytes()), fields.to_string()).await;
+    };
+    let becomes = async |path: String, status: &str| {
+        until(&format!("{path} is {status}"), async || instance.get(&path).await.1["status"] == status).await;
+        instance.get(&path).await.1
+    };
+    let seat = async |status: &str| {
+        let seats = "/movie-booking/showings/Parasite/seats";
+        until(&format!("1A is {status}"), async || instance.get(seats).await.1["items"][0]["status"] == status).await;
+    };
+    command("BookSeats", "b-1", booking("b-1", "kim", &["1A"])).await;
+    becomes(format!("{BOOKINGS}/b-1"), "Booked").await;
+    seat("Sold").await;
+    becomes("/movie-booking/tickets/b-1".to_owned(), "Waiting").await;
+    command("BookSeats", "b-2", booking("b-2", "lee", &["1A"])).await;
+    let rejected = becomes(format!("{BOOKINGS}/b-2"), "Rejected").await;
+    assert_eq!(rejected["reason"], "SeatsTaken", "{rejected}");
+
+    command("CancelBooking", "b-1", json!({})).await;
+    becomes(format!("{BOOKINGS}/b-1"), "Cancelled").await;
+    becomes("/movie-booking/tickets/b-1".to_owned(), "Void").await;
+    seat("Free").await;
+    until("the money is back", async || instance.get(&format!("{BOOKINGS}/b-1")).await.1["payment"]["refunded"] == 30_000).await;
+
+    command("BookSeats", "b-3", booking("b-3", "lee", &["1A"])).await;
+    becomes(format!("{BOOKINGS}/b-3"), "Booked").await;
+    command("PrintTicket", "b-3", json!({})).await;
+    becomes("/movie-booking/tickets/b-3".to_owned(), "Printed").await;
+    becomes(format!("{BOOKINGS}/b-3"), "TicketReceived").await;
 }

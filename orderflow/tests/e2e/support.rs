@@ -213,9 +213,11 @@ fn keep(mut said: ChildStderr, directory: &Path) {
 async fn spawn(directory: &Path, arguments: &[String]) -> (Child, Value) {
     let addresses = directory.join("addresses.json");
     let _ = fs::remove_file(&addresses);
-    let profile = (!arguments.iter().any(|argument| argument.starts_with("--payment-profile"))).then_some("--payment-profile=instant");
+    // Partners answer at once, unless the arguments say otherwise.
+    let is_said = |flag: &str| arguments.iter().any(|argument| argument.starts_with(flag));
+    let profiles = ["--payment-profile", "--delivery-profile"].into_iter().filter(|flag| !is_said(flag)).map(|flag| format!("{flag}=instant"));
     let mut child = orderflow(&["up"])
-        .args(profile)
+        .args(profiles)
         .args(free_ports())
         .arg("--data-dir")
         .arg(directory.join("data"))
