@@ -2,6 +2,7 @@
 //!
 //! [`Settings`] is what somebody has set; [`Config`] is what holds in the end.
 
+mod endpoint;
 mod payment;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use clap::{Args, ValueEnum};
 use reqwest::Url;
 use serde::Deserialize;
 
+pub(crate) use self::endpoint::check_endpoint;
 pub(crate) use self::payment::{PaymentConfig, PaymentEndpoint, TOKEN_VARIABLE};
 use crate::limits::{PARTITIONS_MAX, WEBHOOK_TIMEOUT, WEBHOOK_TIMEOUT_MS_MAX, WEBHOOK_TRIES_MAX};
 use crate::roles::{Role, Roles, Selection};
@@ -247,6 +249,9 @@ impl Settings {
     /// # Errors
     /// If a value is out of its range; the text names the flag.
     pub(crate) fn resolve(self) -> anyhow::Result<Config> {
+        if let Some(endpoint) = &self.fluvio {
+            check_endpoint("--fluvio", endpoint)?;
+        }
         let partitions = self.partitions.unwrap_or(4);
         anyhow::ensure!((1..=PARTITIONS_MAX).contains(&partitions), "--partitions: {partitions} is not possible, give 1 to {PARTITIONS_MAX}");
         let roles = Roles::resolve(self.roles.as_deref(), self.fluvio.is_some(), self.mongodb.is_some())?;

@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Durability};
 use crate::data_dir::{Caches, DataDir};
 use crate::limits::{
-    HTTP_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX, REACH_POLL, REACH_TIMEOUT, STOP_BROKER_TIMEOUT, STOP_PROCESSORS_TIMEOUT, STOP_REQUESTS_TIMEOUT,
-    STOP_VIEWS_TIMEOUT,
+    HTTP_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX, REACH_POLL, REACH_TIMEOUT, RESOLVE_TRIES_MAX, STOP_BROKER_TIMEOUT, STOP_PROCESSORS_TIMEOUT,
+    STOP_REQUESTS_TIMEOUT, STOP_VIEWS_TIMEOUT,
 };
 use crate::roles::{Role, Selection, full_names};
 use crate::server::{Server, listen};
@@ -195,6 +195,9 @@ async fn start_broker(config: &Config, data: &mut DataDir, telemetry: &Telemetry
 
 /// Connects to the log and sees to it that the topics of the systems and the SmartModules are there, whatever this process runs of them.
 async fn connect(endpoint: &str, config: &Config, systems: &[System], telemetry: &Telemetry) -> anyhow::Result<Arc<FluvioLog>> {
+    if config.fluvio.is_some() {
+        resolve(endpoint).await?;
+    }
     let unreachable = || match &config.fluvio {
         Some(endpoint) => {
             format!("--fluvio: no Fluvio cluster answers at {endpoint}; give the address of its SC, and see that it runs (`fluvio -c {endpoint} topic list`)")
@@ -288,6 +291,23 @@ where
         }
         tokio::time::sleep(REACH_POLL).await;
     }
+}
+
+/// Sees to it that the name of a cluster is one: otherwise it would be looked for as long as one that does not answer.
+async fn resolve(endpoint: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + REACH_TIMEOUT;
+    for tries in 1.. {
+        // Who cannot be asked for names yet is waited for as a cluster is.
+        let Ok(resolved) = tokio::time::timeout_at(deadline, tokio::net::lookup_host(endpoint)).await else { break };
+        match resolved {
+            Ok(_) => return Ok(()),
+            Err(error) if tries >= RESOLVE_TRIES_MAX => {
+                return Err(error).with_context(|| format!("--fluvio: the name in `{endpoint}` cannot be resolved; give the address of the cluster's SC"));
+            }
+            Err(_) => tokio::time::sleep(REACH_POLL).await,
+        }
+    }
+    Err(anyhow!("--fluvio: whether there is a name as in `{endpoint}` was not answered within {} s", REACH_TIMEOUT.as_secs()))
 }
 
 fn api(

@@ -9,6 +9,8 @@ pub(crate) const PARTITIONS_MAX: u32 = 64;
 pub(crate) const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two tries to reach it.
 pub(crate) const REACH_POLL: Duration = Duration::from_millis(250);
+/// Tries to resolve its name: a name that is only about to be known gets about two seconds, one that is mistyped is found out soon.
+pub(crate) const RESOLVE_TRIES_MAX: u32 = 8;
 
 /// How long requests that are under way may take once the instance stops.
 pub(crate) const STOP_REQUESTS_TIMEOUT: Duration = Duration::from_millis(300);

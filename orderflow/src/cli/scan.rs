@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use crate::config::check_endpoint;
 use crate::limits::REACH_TIMEOUT;
 
 /// An event as it stands in a topic.
@@ -31,8 +32,9 @@ pub(super) struct Event {
 /// Connects to the cluster at `--fluvio`.
 ///
 /// # Errors
-/// If nobody answers there.
+/// If it is no address, or nobody answers there.
 pub(super) async fn connect(endpoint: &str) -> anyhow::Result<Arc<FluvioLog>> {
+    check_endpoint("--fluvio", endpoint)?;
     let no_answer = || format!("--fluvio: no Fluvio cluster answers at {endpoint}; give the address of its SC");
     timeout(REACH_TIMEOUT, FluvioLog::connect(FluvioLogOptions::new(endpoint))).await.with_context(no_answer)?.with_context(no_answer)
 }

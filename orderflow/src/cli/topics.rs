@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions};
 
+use crate::config::check_endpoint;
 use crate::limits::REACH_TIMEOUT;
 use crate::topics::{self, State};
 
@@ -31,6 +32,7 @@ enum Action {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     super::log_to_stderr(std::env::var("RUST_LOG").ok().as_deref())?;
+    check_endpoint("--fluvio", &arguments.fluvio)?;
     super::tokio_runtime()?.block_on(async {
         match arguments.action.unwrap_or(Action::List) {
             Action::List => list(arguments).await,

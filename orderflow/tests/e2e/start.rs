@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -93,6 +94,18 @@ async fn a_cluster_that_cannot_be_reached() {
     assert_refused(&output, "--fluvio", &nobody.to_string());
 }
 
+/// Goal: what no cluster can be is not looked for as long as one that is only slow.
+#[tokio::test]
+async fn a_cluster_that_is_no_address_or_has_no_name() {
+    let began = Instant::now();
+    for garbage in ["garbage", "localhost:", "http://localhost:9003"] {
+        assert_refused(&up(&["--ephemeral", &format!("--fluvio={garbage}")]).await, "--fluvio", &format!("`{garbage}` is no address"));
+        assert_refused(&run(&["topics", "--fluvio", garbage]).await, "--fluvio", "is no address");
+    }
+    assert_refused(&up(&["--ephemeral", "--fluvio=nobody.invalid:9003"]).await, "--fluvio", "the name in `nobody.invalid:9003` cannot be resolved");
+    assert!(began.elapsed() < Duration::from_secs(9), "it took {:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn a_cluster_that_says_nothing() {
     // Takes connections and never answers.
@@ -107,6 +120,13 @@ async fn a_mongodb_that_cannot_be_reached() {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it has an address");
     let output = up(&["--ephemeral", &format!("--mongodb=mongodb://{nobody}/")]).await;
     assert_refused(&output, "--mongodb", "because");
+}
+
+#[tokio::test]
+async fn a_mongodb_that_is_no_address() {
+    for garbage in ["garbage", "http://127.0.0.1:1", "mongodb://", "mongodb://127.0.0.1:x/"] {
+        assert_refused(&up(&["--ephemeral", &format!("--mongodb={garbage}")]).await, "--mongodb", "not a connection string");
+    }
 }
 
 #[tokio::test]

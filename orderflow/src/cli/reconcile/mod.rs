@@ -14,12 +14,12 @@ use anyhow::{Context as _, ensure};
 use business::PartnerNames;
 use business::partner::provider::{Operation, ProviderRequest};
 use clap::Args;
-use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions};
 use fluvio_streams::log::{Log, LogError};
 use fluvio_streams::time::{Clock as _, SystemClock, format_rfc3339, parse_rfc3339};
 use serde::{Deserialize, Serialize};
 
 use self::compare::{Books, Difference, Kind, Movement, Span, compare, sum};
+use super::scan::connect;
 use crate::config::{PaymentEndpoint, TOKEN_VARIABLE};
 use crate::limits::{PROVIDER_TRY_TIMEOUT, REACH_TIMEOUT, RECONCILE_MOVEMENTS_MAX};
 use crate::provider::HttpProvider;
@@ -102,9 +102,7 @@ async fn reconcile(arguments: &Arguments) -> anyhow::Result<Report> {
     let since_ms = arguments.since.as_deref().map(|since| parse_rfc3339(since).context("--since: this is no time, give for example `2026-01-02T03:04:05Z`"));
     let since_ms = since_ms.transpose()?;
     let provider = provider(arguments)?;
-    let no_answer = || format!("--fluvio: no Fluvio cluster answers at {}; give the address of its SC", arguments.fluvio);
-    let connecting = FluvioLog::connect(FluvioLogOptions::new(&arguments.fluvio));
-    let log = tokio::time::timeout(REACH_TIMEOUT, connecting).await.with_context(no_answer)?.with_context(no_answer)?;
+    let log = connect(&arguments.fluvio).await?;
     let (mut here, mut from_ms, mut systems) = (Books::new(), since_ms.unwrap_or(i64::MIN), Vec::new());
     for system in systems::all()? {
         if !system.topology.processors.iter().any(|processor| processor.calls.iter().any(|target| target == PAYMENTS.provider)) {
