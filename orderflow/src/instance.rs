@@ -14,6 +14,7 @@ use fluvio_streams::log::Log;
 use fluvio_streams::runtime::{Options as RuntimeOptions, Runtime, TaskStatus};
 use fluvio_streams::state::store::{FjallStores, StoreOptions};
 use fluvio_streams::system::System;
+use fluvio_streams::task::SnapshotPolicy;
 use fluvio_streams::telemetry::Phase;
 use fluvio_streams::time::SystemClock;
 use orderflow_broker::{Broker, DiskProblem, Durability as BrokerDurability, Options as BrokerOptions};
@@ -247,6 +248,7 @@ async fn start_processors(
         log: log.clone(),
         stores: Arc::new(stores),
         clock: Arc::new(SystemClock),
+        snapshots: SnapshotPolicy::default(),
         calls: outside.handlers(),
         observer: telemetry.streams.clone(),
         instance: format!("orderflow-{}", std::process::id()),

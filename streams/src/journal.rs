@@ -4,11 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::processor::Effect;
+use crate::processor::{Effect, Entry};
 use crate::state::Change;
 
-/// First byte of every record: the version of the layout.
-const VERSION: u8 = 1;
+/// First byte of every record: the version of the layout. Version 1 had no snapshots; it is still read.
+const VERSION: u8 = 2;
+const VERSION_OLDEST: u8 = 1;
 
 /// A takeover: from here on only `owner` may commit, until a fence of a later epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,30 @@ pub struct Fence {
     pub owner: String,
     /// One more than the epoch that was in force when it was written; the first fence of an epoch wins.
     pub epoch: u64,
+    /// Where a reader without a store may begin, as far as the writer knew.
+    #[serde(default)]
+    pub restore_point: Option<RestorePoint>,
+}
+
+/// A place in a journal from where on its records hold everything: the state that was alive there is written again behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestorePoint {
+    /// Offset of the transaction with which the snapshot begins.
+    pub offset: i64,
+    /// Its sequence number.
+    pub sequence: u64,
+}
+
+/// A part of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// It is the first part.
+    pub begins: bool,
+    /// It is the last part.
+    pub ends: bool,
+    /// Entries as they were before the transaction, in key order, after those of the part before.
+    #[serde(with = "entries_as_bytes")]
+    pub entries: Vec<Entry>,
 }
 
 /// One run of inputs: what it was caused by, what it changes, what it sends.
@@ -39,6 +64,12 @@ pub struct Transaction {
     pub changes: Vec<Change>,
     /// Records for other topics, in order.
     pub effects: Vec<Effect>,
+    /// Where a reader without a store may begin, as far as the writer knew.
+    #[serde(default)]
+    pub restore_point: Option<RestorePoint>,
+    /// Entries that are written again.
+    #[serde(default)]
+    pub kept: Option<Kept>,
 }
 
 /// A record of a journal.
@@ -78,7 +109,7 @@ impl JournalRecord {
     /// [`JournalError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, JournalError> {
         match bytes.split_first() {
-            Some((&VERSION, body)) => rmp_serde::from_slice(body).map_err(|error| JournalError::Garbage(error.to_string())),
+            Some((&(VERSION_OLDEST..=VERSION), body)) => rmp_serde::from_slice(body).map_err(|error| JournalError::Garbage(error.to_string())),
             // Small numbers are versions; anything else was never written by a task.
             Some((&version, _)) if version < 32 => Err(JournalError::Version(version)),
             _ => Err(JournalError::Garbage("no layout version".to_owned())),
@@ -155,12 +186,30 @@ mod changes_as_bytes {
     }
 }
 
+/// Entries as byte strings, as [`changes_as_bytes`].
+mod entries_as_bytes {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_bytes::{ByteBuf, Bytes};
+
+    use crate::processor::Entry;
+
+    pub(super) fn serialize<S: Serializer>(entries: &[Entry], serializer: S) -> Result<S::Ok, S::Error> {
+        let view: Vec<(&Bytes, &Bytes)> = entries.iter().map(|(key, value)| (Bytes::new(key), Bytes::new(value))).collect();
+        view.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
+        let view: Vec<(ByteBuf, ByteBuf)> = Vec::deserialize(deserializer)?;
+        Ok(view.into_iter().map(|(key, value)| (key.into_vec(), value.into_vec())).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn fence(owner: &str, epoch: u64) -> JournalRecord {
-        JournalRecord::Fence(Fence { owner: owner.to_owned(), epoch })
+        JournalRecord::Fence(Fence { owner: owner.to_owned(), epoch, restore_point: None })
     }
 
     fn transaction(owner: &str, epoch: u64, sequence: u64) -> JournalRecord {
@@ -174,6 +223,8 @@ mod tests {
             causes: vec!["c/0/1".to_owned()],
             changes,
             effects: Vec::new(),
+            restore_point: Some(RestorePoint { offset: 3, sequence: 2 }),
+            kept: Some(Kept { begins: true, ends: false, entries: vec![(b"k".to_vec(), vec![0, 255])] }),
         })
     }
 
@@ -188,7 +239,18 @@ mod tests {
     fn foreign_bytes_are_garbage_and_a_newer_layout_is_named() {
         assert!(matches!(JournalRecord::decode(b"{}"), Err(JournalError::Garbage(_))));
         assert!(matches!(JournalRecord::decode(b""), Err(JournalError::Garbage(_))));
-        assert_eq!(JournalRecord::decode(&[2, 0]), Err(JournalError::Version(2)));
+        assert_eq!(JournalRecord::decode(&[3, 0]), Err(JournalError::Version(3)));
+    }
+
+    /// Records of version 1, as a program wrote them that knew no snapshots.
+    #[test]
+    fn the_oldest_layout_is_still_read() {
+        let fence_of_old = [&[1][..], &rmp_serde::to_vec(&std::collections::BTreeMap::from([("Fence", ("a", 3))])).unwrap()].concat();
+        assert_eq!(JournalRecord::decode(&fence_of_old), Ok(fence("a", 3)));
+        let fields = ("a", 1, 1, 7, 0, ["c/0/1"], [(serde_bytes::ByteBuf::from(b"x".to_vec()), None::<()>)], [(); 0]);
+        let old = [&[1][..], &rmp_serde::to_vec(&std::collections::BTreeMap::from([("Transaction", fields)])).unwrap()].concat();
+        let Ok(JournalRecord::Transaction(read)) = JournalRecord::decode(&old) else { panic!("it reads") };
+        assert_eq!((read.owner.as_str(), read.changes, read.kept, read.restore_point), ("a", vec![(b"x".to_vec(), None)], None, None));
     }
 
     #[test]

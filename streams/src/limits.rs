@@ -12,6 +12,20 @@ pub const RUN_INPUTS_MAX: usize = 256;
 pub const RUN_BYTES_MAX: usize = 256 * 1024;
 /// Largest journal record, in bytes: one run plus the largest single step.
 pub const JOURNAL_RECORD_BYTES_MAX: usize = 900 * 1024;
+/// Bytes of a snapshot that one transaction takes along: as many as the run itself has, within these bounds.
+pub const KEPT_BYTES_MIN: usize = 4 * 1024;
+/// See [`KEPT_BYTES_MIN`].
+pub const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// Entries that are looked at together for a snapshot.
+pub const KEPT_ENTRIES_PAGE: usize = 64;
+/// A journal that has grown by less needs no snapshot, in bytes.
+pub const SNAPSHOT_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// After so long everything that is alive is written again, in ms: six hours.
+pub const SNAPSHOT_EVERY_MS: i64 = 6 * 60 * 60 * 1_000;
+/// Records at the end of a journal in which a restore point is looked for.
+pub const RESTORE_POINT_RECORDS: i64 = 16;
+/// A store that is behind by so many records may better be thrown away for a restore point.
+pub const REPLAY_RECORDS_CHEAP: i64 = 1_000;
 /// Batches of a source that wait while the task takes one; a full queue stops the reading.
 pub const SOURCE_BATCHES_QUEUED_MAX: usize = 1;
 /// How long a task that is behind takes nothing from other sources because of one that is known to have more, or was not heard of since the task started, and delivers nothing. Long
@@ -43,6 +57,16 @@ pub const PRODUCER_QUEUE_UNIT_BYTES: usize = 512;
 pub const STORE_WRITE_BYTES: usize = 128 * 1024;
 /// Bytes of a task's commits that are not on disk before further commits wait for the disk; one commit may exceed it.
 pub const STORE_UNWRITTEN_BYTES_MAX: usize = 512 * 1024;
+/// Windows to which one record may belong: sizes of hopping windows in their advances.
+pub const WINDOWS_PER_RECORD_MAX: i64 = 256;
+/// Windows of one aggregate that close in one step; the rest follows in the next one.
+pub const WINDOWS_CLOSED_MAX: usize = 500;
+/// Bytes of the keys and values of windows that close in one step; a single window may exceed it.
+pub const WINDOWS_CLOSED_BYTES_MAX: usize = 64 * 1024;
+/// Longest size, gap, grace or idle time of windows, in ms: some 278 years.
+pub const WINDOW_SPAN_MS_MAX: i64 = 1 << 43;
+/// Event times of windows that are further from the Unix epoch, in ms, count as if they were just so far from it: some 142,000 years.
+pub const EVENT_TIME_MS_MAX: i64 = 1 << 52;
 
-const _: () = assert!(RUN_BYTES_MAX + RECORD_BYTES_MAX < JOURNAL_RECORD_BYTES_MAX);
+const _: () = assert!(RUN_BYTES_MAX + RECORD_BYTES_MAX + KEPT_BYTES_MAX < JOURNAL_RECORD_BYTES_MAX);
 const _: () = assert!(STORE_WRITE_BYTES < STORE_UNWRITTEN_BYTES_MAX);

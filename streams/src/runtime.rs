@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::log::{Log, LogError};
 use crate::processor::Call;
 use crate::state::store::Stores;
+use crate::task::SnapshotPolicy;
 use crate::telemetry::{Event, Observer, Phase, TaskName, with_sources};
 use crate::time::Clock;
 use crate::topology::{ProcessorSpec, Topology, TopologyError};
@@ -49,6 +50,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Outside systems by name.
     pub calls: BTreeMap<String, Arc<dyn CallHandler>>,
+    /// When tasks write their state again, so that restoring stays short.
+    pub snapshots: SnapshotPolicy,
     /// Hears what happens.
     pub observer: Arc<dyn Observer>,
     /// Name of this instance: part of the owner in its fences, for people.

@@ -13,6 +13,7 @@
 mod outbox;
 mod recovery;
 mod run;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -26,6 +27,8 @@ use crate::topology::ProcessorSpec;
 use outbox::Outbox;
 use recovery::Progress;
 use run::Pending;
+pub use snapshot::SnapshotPolicy;
+use snapshot::Snapshots;
 
 /// Why an incarnation of a task ends. The runner starts another one; what differs is how long it waits and how loudly it says so.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +168,10 @@ pub struct Task {
     /// Hash of the record before `applied` in the journal.
     fingerprint: Option<u64>,
     outbox: Outbox,
+    snapshots: Snapshots,
+    policy: SnapshotPolicy,
+    /// The replay begins in the middle, at the transaction with this sequence number: what it says of itself is believed.
+    adopt: Option<u64>,
     timers: BTreeSet<Vec<u8>>,
     calls: BTreeMap<String, Call>,
     totals: BTreeMap<String, i64>,
@@ -196,6 +203,9 @@ impl Task {
             applied: progress.applied,
             fingerprint: progress.fingerprint,
             outbox: Outbox::new(progress.outbox, progress.sent),
+            snapshots: progress.snapshots,
+            policy: SnapshotPolicy::default(),
+            adopt: None,
             timers: BTreeSet::new(),
             calls: BTreeMap::new(),
             totals: BTreeMap::new(),
@@ -206,6 +216,13 @@ impl Task {
         };
         task.load_mirrors()?;
         Ok(task)
+    }
+
+    /// Writes snapshots by another policy than the default.
+    #[must_use]
+    pub fn with_snapshots(mut self, policy: SnapshotPolicy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// Returns the processor.
@@ -221,7 +238,8 @@ impl Task {
     /// Returns the record that takes the task over. Append it, then [`Task::replay`] up to its offset, then [`Task::own`].
     pub fn fence(&mut self) -> Vec<u8> {
         self.phase = Phase::Fencing;
-        JournalRecord::Fence(Fence { owner: self.owner.clone(), epoch: self.applied.fold.epoch + 1 }).encode()
+        let restore_point = self.snapshots.restore_point(self.outbox.sent());
+        JournalRecord::Fence(Fence { owner: self.owner.clone(), epoch: self.applied.fold.epoch + 1, restore_point }).encode()
     }
 
     /// Begins to own the task, if the fence in force is this incarnation's.
@@ -303,7 +321,8 @@ impl Task {
         if landed != expected {
             return Err(Stop::Doubt { expected, landed });
         }
-        let Pending { transaction, fingerprint } = pending;
+        let Pending { transaction, fingerprint, bytes } = pending;
+        self.snapshots.admit(landed, &transaction, bytes);
         let before = self.applied.clone();
         self.applied.offset = landed + 1;
         self.applied.fold.sequence = transaction.sequence;
@@ -337,6 +356,7 @@ impl Task {
             outbox: self.outbox.cursor(&self.applied),
             sent: self.outbox.sent(),
             time_ms: self.last_time_ms,
+            snapshots: self.snapshots.clone(),
         }
     }
 

@@ -98,6 +98,8 @@ pub enum Event<'a> {
     },
     /// Outside calls of a task: waiting or running.
     CallsPending(TaskName<'a>, usize),
+    /// Bytes of journal that a successor of a task would read if it had no store, about.
+    ReplayBytes(TaskName<'a>, u64),
     /// Timers of a task that have not fired.
     TimersPending(TaskName<'a>, usize),
     /// A total of a task's state.

@@ -58,6 +58,7 @@ use crate::partitioner::partition_for;
 use crate::processor::{Call, CallResult, Context};
 use crate::record::NewRecord;
 use crate::state::store::{MemoryStores, Stores};
+use crate::task::SnapshotPolicy;
 use crate::topology::Topology;
 
 /// When the virtual clock begins: 2026-01-01T00:00:00Z.
@@ -109,6 +110,7 @@ pub struct TestDriver {
     crashes: u64,
     incarnations: u64,
     random: Option<Random>,
+    snapshots: SnapshotPolicy,
 }
 
 impl TestDriver {
@@ -138,12 +140,20 @@ impl TestDriver {
             crashes: 0,
             incarnations: 0,
             random: None,
+            // Small ones, and many: whatever a test is about, it is also about these.
+            snapshots: SnapshotPolicy { bytes_min: 2_048, part_bytes: 256, ..SnapshotPolicy::default() },
         }
     }
 
     /// Answers calls to outside systems with `handler`; `None` is silence for ever. It must give the same call id the same answer, as a real provider must.
     pub fn with_calls(mut self, handler: impl FnMut(&Call) -> Option<Answer> + 'static) -> Self {
         self.handler = Box::new(handler);
+        self
+    }
+
+    /// Writes snapshots by another policy.
+    pub fn with_snapshots(mut self, policy: SnapshotPolicy) -> Self {
+        self.snapshots = policy;
         self
     }
 

@@ -49,6 +49,7 @@ struct TaskMeters {
     retries_read: Counter,
     retries_append: Counter,
     calls_pending: Gauge,
+    replay_bytes: Gauge,
     timers_pending: Gauge,
     repeated: Counter,
     breakers: HashMap<&'static str, BreakerMeters>,
@@ -166,6 +167,11 @@ impl Observer for StreamsMeters {
                     meters.calls_pending.set(*calls as f64);
                 }
             }
+            Event::ReplayBytes(task, bytes) => {
+                if let Some(meters) = self.task(*task) {
+                    meters.replay_bytes.set(*bytes as f64);
+                }
+            }
             Event::TimersPending(task, timers) => {
                 if let Some(meters) = self.task(*task) {
                     meters.timers_pending.set(*timers as f64);
@@ -271,6 +277,7 @@ fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition:
         retries_read: counter(&catalog::LOG_RETRIES, "action", "read"),
         retries_append: counter(&catalog::LOG_RETRIES, "action", "append"),
         calls_pending: registry.gauge(&catalog::CALLS_PENDING, &labels),
+        replay_bytes: registry.gauge(&catalog::REPLAY_BYTES, &labels),
         timers_pending: registry.gauge(&catalog::TIMERS_PENDING, &labels),
         repeated: registry.counter(&catalog::REPEATED_RECORDS, &labels),
         breakers: breaker_names

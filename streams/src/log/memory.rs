@@ -17,7 +17,20 @@ const FETCH_RECORDS_MAX: usize = 500;
 
 #[derive(Debug, Default)]
 struct State {
-    topics: BTreeMap<String, Vec<Vec<(i64, NewRecord)>>>,
+    topics: BTreeMap<String, Vec<Partition>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Partition {
+    /// Offset of the first record held.
+    start: i64,
+    records: Vec<(i64, NewRecord)>,
+}
+
+impl Partition {
+    fn end(&self) -> i64 {
+        self.start + self.records.len() as i64
+    }
 }
 
 /// Topics in memory. Clones share them.
@@ -36,7 +49,7 @@ impl Default for MemoryLog {
 impl MemoryLog {
     /// Creates a topic, unless it is there.
     pub fn create(&self, topic: &str, partitions: u32) {
-        self.lock().topics.entry(topic.to_owned()).or_insert_with(|| vec![Vec::new(); partitions as usize]);
+        self.lock().topics.entry(topic.to_owned()).or_insert_with(|| vec![Partition::default(); partitions as usize]);
     }
 
     /// Appends a record and returns its offset.
@@ -45,9 +58,9 @@ impl MemoryLog {
     /// [`LogError::NoTopic`] if there is no such partition.
     pub fn append(&self, topic: &str, partition: u32, timestamp_ms: i64, record: NewRecord) -> Result<i64, LogError> {
         let mut state = self.lock();
-        let records = partition_of(&mut state, topic, partition)?;
-        records.push((timestamp_ms, record));
-        let offset = records.len() as i64 - 1;
+        let held = partition_of(&mut state, topic, partition)?;
+        held.records.push((timestamp_ms, record));
+        let offset = held.end() - 1;
         drop(state);
         self.changed.send_modify(|version| *version += 1);
         Ok(offset)
@@ -59,21 +72,44 @@ impl MemoryLog {
     /// [`LogError::NoTopic`] or [`LogError::OffsetOutOfRange`].
     pub fn fetch(&self, topic: &str, partition: u32, from: i64, routing: Option<&Routing>, limit: usize) -> Result<Fetched, LogError> {
         let mut state = self.lock();
-        let records = partition_of(&mut state, topic, partition)?;
-        let end = records.len() as i64;
-        if from < 0 || from > end {
-            return Err(LogError::OffsetOutOfRange { topic: topic.to_owned(), partition, offset: from, start: 0, end });
+        let held = partition_of(&mut state, topic, partition)?;
+        let (start, end) = (held.start, held.end());
+        if from < start || from > end {
+            return Err(LogError::OffsetOutOfRange { topic: topic.to_owned(), partition, offset: from, start, end });
         }
         let redaction = routing.map(redaction).transpose()?.flatten();
-        let taken = records.iter().enumerate().skip(from as usize).take(limit);
+        let taken = (start..).zip(&held.records).skip((from - start) as usize).take(limit);
         let records: Vec<LogRecord> = taken
             .map(|(offset, (timestamp_ms, record))| match &redaction {
-                Some(redaction) => redact(offset as i64, *timestamp_ms, record, redaction),
-                None => thin(offset as i64, *timestamp_ms, record, routing),
+                Some(redaction) => redact(offset, *timestamp_ms, record, redaction),
+                None => thin(offset, *timestamp_ms, record, routing),
             })
             .collect();
         let next_offset = from + records.len() as i64;
         Ok(Fetched { records, next_offset, end_offset: end })
+    }
+
+    /// Removes the records before `offset`, as retention does.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`].
+    pub fn expire(&self, topic: &str, partition: u32, offset: i64) -> Result<(), LogError> {
+        let mut state = self.lock();
+        let held = partition_of(&mut state, topic, partition)?;
+        let gone = (offset - held.start).clamp(0, held.records.len() as i64);
+        held.records.drain(..gone as usize);
+        held.start += gone;
+        Ok(())
+    }
+
+    /// Returns the first offset held and one past the last.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`].
+    pub fn bounds(&self, topic: &str, partition: u32) -> Result<Offsets, LogError> {
+        let mut state = self.lock();
+        let held = partition_of(&mut state, topic, partition)?;
+        Ok(Offsets { start: held.start, end: held.end() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -81,7 +117,7 @@ impl MemoryLog {
     }
 }
 
-fn partition_of<'a>(state: &'a mut State, topic: &str, partition: u32) -> Result<&'a mut Vec<(i64, NewRecord)>, LogError> {
+fn partition_of<'a>(state: &'a mut State, topic: &str, partition: u32) -> Result<&'a mut Partition, LogError> {
     state.topics.get_mut(topic).and_then(|partitions| partitions.get_mut(partition as usize)).ok_or_else(|| LogError::NoTopic { topic: topic.to_owned() })
 }
 
@@ -130,8 +166,7 @@ impl Log for MemoryLog {
     }
 
     async fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, LogError> {
-        let end = partition_of(&mut self.lock(), topic, partition)?.len() as i64;
-        Ok(Offsets { start: 0, end })
+        self.bounds(topic, partition)
     }
 
     async fn read(&self, topic: &str, partition: u32, from: i64, routing: Option<&Routing>) -> Result<Box<dyn Reader>, LogError> {

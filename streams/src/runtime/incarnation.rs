@@ -14,7 +14,7 @@ use super::inbox::Inbox;
 use super::sender::{self, Sent};
 use super::source::{Health, Pump};
 use crate::limits::{RUN_INPUTS_MAX, SOURCE_BATCHES_QUEUED_MAX};
-use crate::log::{LogError, Writer};
+use crate::log::{LogError, Offsets, Writer};
 use crate::record::NewRecord;
 use crate::task::{Committed, Outgoing, RunReport, Stop, Task, Work};
 use crate::telemetry::{Event, Phase};
@@ -59,6 +59,7 @@ pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
     runner.report(Phase::Restoring, None);
     let store = runner.options.stores.open(&runner.id()).map_err(Stop::State)?;
     let mut task = Task::open(&runner.application, runner.spec.clone(), runner.partition, runner.partitions, owner(runner), store)?;
+    task = task.with_snapshots(runner.options.snapshots);
     let restored = tokio::select! {
         restored = take_over(runner, &mut task) => restored,
         () = runner.shutdown.cancelled() => return Ok(()),
@@ -119,6 +120,7 @@ async fn take_over(runner: &Runner, task: &mut Task) -> Result<(Arc<dyn Writer>,
     let log = &runner.options.log;
     let journal = &runner.spec.journal;
     let offsets = log.offsets(journal, runner.partition).await?;
+    look_for_restore_point(runner, task, offsets).await?;
     let from = task.replay_from(offsets.start, offsets.end)?;
     let mut reader = log.read(journal, runner.partition, from, None).await?;
     let mut next = from;
@@ -148,6 +150,18 @@ async fn take_over(runner: &Runner, task: &mut Task) -> Result<(Arc<dyn Writer>,
     let committed = task.own()?;
     runner.observe(&Event::Restored { task: runner.name(), records: (next - from) as u64, took: began.elapsed() });
     Ok((writer.unwrap_or_else(|| unreachable!("the fence was written")), committed))
+}
+
+/// Reads the last records of the journal, if that may spare the task most of the others.
+async fn look_for_restore_point(runner: &Runner, task: &mut Task, offsets: Offsets) -> Result<(), Problem> {
+    let Some(mut next) = task.restore_point_from(offsets.start, offsets.end) else { return Ok(()) };
+    let mut reader = runner.options.log.read(&runner.spec.journal, runner.partition, next, None).await?;
+    while next < offsets.end {
+        let fetched = reader.next().await?;
+        fetched.records.iter().for_each(|record| task.hear_of_restore_point(&record.value));
+        next = fetched.next_offset;
+    }
+    Ok(())
 }
 
 /// Runs a sender for every target that turns up.
@@ -243,7 +257,12 @@ impl Running<'_> {
             result = self.calls.next(self.runner), if !congested => self.work.push_back(Work::CallResult(result)),
             () = timer => {}
             Ok(()) = self.health.changed() => self.health.mark_changed(),
-            () = tokio::time::sleep(REPORT_EVERY) => self.report(),
+            () = tokio::time::sleep(REPORT_EVERY) => {
+                self.report();
+                if !congested && let Some(record) = self.task.tend(self.runner.options.clock.now_ms())? {
+                    self.commit(record, &RunReport::default(), Duration::ZERO).await?;
+                }
+            }
             () = self.runner.shutdown.cancelled() => {}
         }
         Ok(())
@@ -260,7 +279,15 @@ impl Running<'_> {
         let (record, report) = self.task.step(&mut self.work, self.runner.options.clock.now_ms())?;
         let processing = began.elapsed();
         self.tell(&report);
-        let Some(record) = record else { return Ok(()) };
+        match record {
+            Some(record) => self.commit(record, &report, processing).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Appends a transaction and does what follows from it.
+    async fn commit(&mut self, record: Vec<u8>, report: &RunReport, processing: Duration) -> Result<(), Problem> {
+        let began = Instant::now();
         let landed = tokio::select! {
             landed = self.journal.append(vec![NewRecord { key: None, value: record.into() }]) => landed?,
             () = give_up(&self.runner.shutdown) => return Ok(()),
@@ -271,7 +298,7 @@ impl Running<'_> {
             inputs: report.inputs,
             effects: committed.effects.len(),
             processing,
-            committing: began.elapsed().saturating_sub(processing),
+            committing: began.elapsed(),
         });
         self.dispatch(committed, false);
         if self.last_report.elapsed() > REPORT_EVERY {
@@ -321,6 +348,7 @@ impl Running<'_> {
         }
         self.runner.observe(&Event::TimersPending(task, self.task.timers_pending()));
         self.runner.observe(&Event::CallsPending(task, self.task.calls_pending()));
+        self.runner.observe(&Event::ReplayBytes(task, self.task.replay_bytes()));
     }
 
     /// Waits for acknowledgements a short while, then writes down how far they came.

@@ -21,15 +21,16 @@ const UNJOURNALED_INPUTS_MAX: usize = 10_000;
 pub(super) struct Pending {
     pub(super) transaction: Transaction,
     pub(super) fingerprint: u64,
+    pub(super) bytes: usize,
 }
 
 /// What a run has gathered so far.
 #[derive(Default)]
-struct Run {
-    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+pub(super) struct Run {
+    pub(super) changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     effects: Vec<Effect>,
     causes: Vec<String>,
-    bytes: usize,
+    pub(super) bytes: usize,
     report: RunReport,
 }
 
@@ -118,7 +119,7 @@ impl Task {
             return Ok((None, run.report));
         }
         let report = std::mem::take(&mut run.report);
-        Ok((Some(self.seal(run, now_ms)), report))
+        Ok((Some(self.seal(run, now_ms)?), report))
     }
 
     /// Returns where the effects of the next input of a run will stand.
@@ -131,7 +132,9 @@ impl Task {
         self.applied.fold.sequence + 1
     }
 
-    fn seal(&mut self, mut run: Run, now_ms: i64) -> Vec<u8> {
+    /// Makes the transaction of a run, and takes along a part of a snapshot.
+    pub(super) fn seal(&mut self, mut run: Run, now_ms: i64) -> Result<Vec<u8>, Stop> {
+        let kept = self.keep(&run, now_ms)?;
         for (source, offset) in self.spec.sources.iter().zip(&self.source_offsets) {
             run.changes.insert(keys::source(&source.topic), Some(offset.to_be_bytes().to_vec()));
         }
@@ -144,13 +147,15 @@ impl Task {
             causes: run.causes,
             changes: run.changes.into_iter().collect(),
             effects: run.effects,
+            restore_point: self.snapshots.restore_point(self.outbox.sent()),
+            kept,
         };
         let record = JournalRecord::Transaction(transaction);
         let bytes = record.encode();
         if let JournalRecord::Transaction(transaction) = record {
-            self.pending = Some(Pending { transaction, fingerprint: recovery::fingerprint(&bytes) });
+            self.pending = Some(Pending { transaction, fingerprint: recovery::fingerprint(&bytes), bytes: bytes.len() });
         }
-        bytes
+        Ok(bytes)
     }
 
     fn take_record(&mut self, run: &mut Run, source: usize, record: LogRecord, now_ms: i64) -> Result<(), Stop> {

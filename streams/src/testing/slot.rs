@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::TestDriver;
+use crate::log::Offsets;
 use crate::processor::CallResult;
 use crate::record::NewRecord;
 use crate::state::store::Stores;
@@ -92,9 +93,13 @@ impl TestDriver {
         let (journal, partition) = (spec.journal.clone(), slot.partition);
         let store = self.stores.open(&slot.store_name(&self.topology))?;
         let owner = format!("incarnation-{}", self.incarnations);
-        let mut task = Task::open(&self.topology.application, spec, partition, self.partitions, owner, store)?;
-        let end = self.log.fetch(&journal, partition, 0, None, 0).unwrap_or_else(|error| panic!("{error}")).end_offset;
-        let mut from = task.replay_from(0, end)?;
+        let mut task = Task::open(&self.topology.application, spec, partition, self.partitions, owner, store)?.with_snapshots(self.snapshots);
+        let Offsets { start, end } = self.log.bounds(&journal, partition).unwrap_or_else(|error| panic!("{error}"));
+        if let Some(from) = task.restore_point_from(start, end) {
+            let last = self.log.fetch(&journal, partition, from, None, usize::MAX).unwrap_or_else(|error| panic!("{error}"));
+            last.records.iter().for_each(|record| task.hear_of_restore_point(&record.value));
+        }
+        let mut from = task.replay_from(start, end)?;
         let mut fenced = false;
         loop {
             let fetched = self.log.fetch(&journal, partition, from, None, usize::MAX).unwrap_or_else(|error| panic!("{error}"));
@@ -157,11 +162,15 @@ impl TestDriver {
         let now_ms = self.now_ms;
         let slot = &mut self.slots[index];
         let Some(task) = &mut slot.task else { return Ok(false) };
-        if slot.work.is_empty() || task.is_congested() {
+        let is_idle = slot.work.is_empty();
+        if task.is_congested() {
             return Ok(false);
         }
-        let (record, _) = task.step(&mut slot.work, now_ms)?;
-        let Some(record) = record else { return Ok(true) };
+        let record = match is_idle {
+            true => task.tend(now_ms)?,
+            false => task.step(&mut slot.work, now_ms)?.0,
+        };
+        let Some(record) = record else { return Ok(!is_idle) };
         let (journal, partition) = (task.spec().journal.clone(), task.partition());
         if self.crash_point(index) {
             return Ok(true);

@@ -5,6 +5,7 @@
 
 #[path = "../support/business.rs"]
 mod business;
+mod snapshots;
 
 use business::{World, run};
 use fluvio_streams::testing::TestDriver;

@@ -17,6 +17,7 @@ use fluvio_streams::processor::Call;
 use fluvio_streams::record::NewRecord;
 use fluvio_streams::runtime::{CallHandler, Options, Runtime, StartError};
 use fluvio_streams::state::store::{FjallStores, MemoryStores, StoreOptions, Stores};
+use fluvio_streams::task::SnapshotPolicy;
 use fluvio_streams::telemetry::NoObserver;
 use fluvio_streams::time::SystemClock;
 
@@ -40,6 +41,7 @@ fn options(log: Arc<dyn Log>, stores: Arc<dyn Stores>) -> Options {
         log,
         stores,
         clock: Arc::new(SystemClock),
+        snapshots: SnapshotPolicy::default(),
         calls: BTreeMap::from([("printer".to_owned(), printer)]),
         observer: Arc::new(NoObserver),
         instance: "test".to_owned(),
