@@ -1,5 +1,6 @@
 //! The mask shop from outside: stock, orders that the delivery desk must take, deliveries, and what is shown and told of them.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -29,19 +30,17 @@ async fn until_status(instance: &Instance, path: &str, status: &str) -> Value {
     instance.get(path).await.1
 }
 
-/// Waits until the customer was told of each of these; then each was told once, and nothing else.
-async fn until_told(instance: &Instance, customer: &str, statuses: &[&str]) {
+/// Waits until the customer was told each of these sentences; then each was told once, and nothing else.
+async fn until_told(instance: &Instance, customer: &str, sentences: &[&str]) {
     let path = format!("/mask-shop/notifications?customerId={customer}");
     let told = async || {
         let page = instance.get(&path).await.1;
-        let mut told: Vec<String> = page["items"].as_array().into_iter().flatten().filter_map(|told| told["status"].as_str().map(str::to_owned)).collect();
-        told.sort();
-        told
+        page["items"].as_array().into_iter().flatten().filter_map(|told| told["message"].as_str().map(str::to_owned)).collect::<BTreeSet<String>>()
     };
-    let mut expected: Vec<&str> = statuses.to_vec();
-    expected.sort_unstable();
-    until(&format!("{customer} is told of {expected:?}"), async || told().await.len() >= expected.len()).await;
-    assert_eq!(told().await, expected, "{customer}");
+    let count = async || instance.get(&path).await.1["items"].as_array().map_or(0, Vec::len);
+    let expected: BTreeSet<String> = sentences.iter().map(|sentence| (*sentence).to_owned()).collect();
+    until(&format!("{customer} is told {expected:?}"), async || told().await.is_superset(&expected)).await;
+    assert_eq!((told().await, count().await), (expected, sentences.len()), "{customer}");
 }
 
 #[tokio::test]
@@ -72,8 +71,10 @@ async fn an_order_takes_its_pieces_is_delivered_and_one_that_finds_too_few_is_ca
     assert_eq!((status, &declined["reason"]), (402, &json!("DeliveryDeclined")), "{declined}");
     let (status, wrong) = instance.post(ORDERS, &json!({ "productId": "kf94" })).await;
     assert_eq!(status, 422, "{wrong}");
-    until_told(&instance, "kim", &["Placed", "Delivered"]).await;
-    until_told(&instance, "lee", &["Placed", "Cancelled", "DeliveryCancelled"]).await;
+    let asked = |id: &str| format!("We received order {id} and are asking the delivery team.");
+    until_told(&instance, "kim", &[&asked("o-1"), "Order o-1 is placed.", "Order o-1 was delivered."]).await;
+    let out_of_stock = "Order o-2 was cancelled: there are not enough masks.";
+    until_told(&instance, "lee", &[&asked("o-2"), "Order o-2 is placed.", out_of_stock, "The delivery of order o-2 was called off."]).await;
     assert_eq!(stock(&instance).await, [7, 10, 3, 0].map(Some), "nobody else touched it");
 }
 
@@ -108,7 +109,13 @@ async fn commands_from_the_client_place_and_cancel_an_order_and_its_pieces_come_
     let events = instance.consume("mask-shop-inventory-events", last).await;
     let kinds: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
     assert_eq!(kinds, ["StockReceived", "StockTaken", "StockShort", "StockReturned"]);
-    until_told(&instance, "kim", &["Placed", "Cancelled", "DeliveryCancelled"]).await;
+    let sentences = [
+        "We received order o-1 and are asking the delivery team.",
+        "Order o-1 is placed.",
+        "Order o-1 was cancelled.",
+        "The delivery of order o-1 was called off.",
+    ];
+    until_told(&instance, "kim", &sentences).await;
 }
 
 #[tokio::test]
@@ -118,10 +125,6 @@ async fn the_delivery_desk_takes_as_long_as_it_is_told_to() {
     let (status, placed) = instance.post(ORDERS, &order("o-1", "kim", 1)).await;
     // The desk may take longer than a customer waits.
     assert!(matches!(status, 201 | 202), "{placed}");
-    until(
-        "the order is placed",
-        async || matches!(instance.get(&format!("{ORDERS}/o-1")).await.1["status"].as_str(), Some("Placed" | "Cancelled")),
-    )
-    .await;
+    until("the order is placed", async || matches!(instance.get(&format!("{ORDERS}/o-1")).await.1["status"].as_str(), Some("Placed" | "Cancelled"))).await;
     assert!(began.elapsed() >= Duration::from_millis(400), "it took {:?}", began.elapsed());
 }
