@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use fluvio_streams::backoff::fnv1a;
 use tempfile::TempDir;
 
 use crate::config::Storage;
@@ -110,11 +111,10 @@ pub(crate) struct Caches {
     pub(crate) views: PathBuf,
 }
 
-/// Tells apart what processes keep that run some processors only. FNV-1a: the same for ever.
+/// Tells apart what processes keep that run some processors only. The hash is the same for ever.
 fn suffix(part: Option<&[String]>) -> String {
     let Some(names) = part else { return String::new() };
-    let hash = names.join(",").bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("-{hash:016x}")
+    format!("-{:016x}", fnv1a(names.join(",").as_bytes()))
 }
 
 fn create(directory: &Path) -> anyhow::Result<()> {
@@ -240,6 +240,10 @@ mod tests {
         let caches = [None, Some("a:9003"), Some("b:9003")].map(|log| data.caches(log, None));
         assert_ne!(caches[0], caches[1]);
         assert_ne!(caches[1], caches[2]);
+        let part = ["a/store".to_owned(), "a/payments".to_owned()];
+        let ledger = data.provider_ledger(None, Some(&part));
+        let is_as_ever = ledger.ends_with("embedded/payment-provider-ledger-f7bd6d89452de159.ndjson");
+        assert!(is_as_ever, "what an earlier version kept is found again: {}", ledger.display());
         let root = data.root.clone();
         drop(data);
         assert!(!root.exists(), "an ephemeral directory is removed");

@@ -5,7 +5,6 @@
 //! `pursuit` (what follows from what was heard) and `answer` (what an answer means).
 
 mod answer;
-mod backoff;
 mod budget;
 mod http;
 mod ledger;

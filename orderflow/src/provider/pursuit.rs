@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use business::partner::provider::{Operation, ProviderOutcome, ProviderResponse};
+use fluvio_streams::backoff::backoff;
 
 use super::answer::Heard;
-use super::backoff::backoff;
 use crate::limits::{PROVIDER_BACKOFF, PROVIDER_BACKOFF_MAX, PROVIDER_INQUIRY_BACKOFF_MAX, PROVIDER_NOT_DONE_TRIES_MAX, PROVIDER_NOT_DONE_WAIT_MAX};
 
 /// How long a call may take.

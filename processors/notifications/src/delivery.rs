@@ -2,6 +2,9 @@
 //!
 //! A delivery is either being made (a journaled call) or waits for another try (an entry and a durable timer). Nothing else waits for it: not the processor, not another delivery.
 
+use std::time::Duration;
+
+use fluvio_streams::backoff::backoff;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -50,18 +53,9 @@ impl Delivery {
 
     /// Returns how long to wait after this try has failed, in ms: doubling, drawn from the upper half by the key, so that what failed together does not come back together.
     pub(crate) fn backoff_ms(&self, retry_after_ms: Option<u64>) -> i64 {
-        let doublings = self.try_number.saturating_sub(1).min(32);
-        let longest = BACKOFF_MS.saturating_mul(1 << doublings).min(BACKOFF_MS_MAX);
-        let drawn = longest / 2 + hash(&self.call_id()) % (longest / 2 + 1);
-        drawn.max(retry_after_ms.unwrap_or(0).min(BACKOFF_MS_MAX)) as i64
+        let drawn = backoff(&self.notification_id, self.try_number, Duration::from_millis(BACKOFF_MS), Duration::from_millis(BACKOFF_MS_MAX));
+        (drawn.as_millis() as u64).max(retry_after_ms.unwrap_or(0).min(BACKOFF_MS_MAX)) as i64
     }
-}
-
-/// FNV-1a with a final mix: neighbouring keys must not get neighbouring waits.
-fn hash(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]

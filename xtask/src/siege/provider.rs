@@ -139,7 +139,7 @@ fn amount(request: &Value) -> i64 {
     request["amount"].as_i64().unwrap_or_default()
 }
 
-/// FNV-1a with a final mix, so that neighbouring keys get other delays.
+/// FNV-1a with a final mix, so that neighbouring keys get other delays. Written here once more: who judges the system shares no code with it.
 fn hash(key: &str) -> u64 {
     let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 33

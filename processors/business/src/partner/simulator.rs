@@ -12,6 +12,8 @@
 //! | `simulate-twice` | approves, and the reply is published twice |
 //! | `simulate-refund-fail-once` | fails the first try of each refund |
 
+use fluvio_streams::backoff::spread;
+
 use super::provider::{Operation, ProviderOutcome, ProviderRequest, ProviderResponse};
 
 /// How long the provider takes when nothing is wrong.
@@ -92,7 +94,7 @@ impl Simulator {
 
     /// Draws the delay from the idempotency key, so that it is the same each time.
     fn delay_ms(&self, key: &str) -> u64 {
-        let draw = |spread: u64| hash(key.as_bytes()) % (spread + 1);
+        let draw = |most: u64| spread(key.as_bytes()) % (most + 1);
         match self.profile {
             Profile::Instant => 0,
             Profile::Default => 20 + draw(20),
@@ -111,13 +113,6 @@ fn declined() -> ProviderResponse {
 
 fn failed(detail: &str) -> ProviderResponse {
     ProviderResponse::new(ProviderOutcome::Failed, Some(detail))
-}
-
-/// FNV-1a with a final mix: neighbouring keys must not get neighbouring delays.
-fn hash(bytes: &[u8]) -> u64 {
-    let mut hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]
