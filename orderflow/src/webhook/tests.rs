@@ -115,7 +115,7 @@ async fn answer(stream: &mut BufReader<TcpStream>, key: &str) -> bool {
 
 fn call(key: &str) -> Call {
     let body = Map::from_iter([("notificationId".to_owned(), json!(key)), ("message".to_owned(), json!("주문이 접수되었습니다"))]);
-    let delivery = Delivery { notification_id: key.to_owned(), try_number: 1, offset: 0, body };
+    let delivery = Delivery { notification_id: key.to_owned(), try_number: 1, body };
     Call {
         id: format!("{key}#1"),
         target: notifications::WEBHOOK.to_owned(),

@@ -66,6 +66,8 @@ pub struct Words {
     pub unwanted: &'static str,
     /// What the partner did is undone: `OrderRefunded`.
     pub undone: &'static str,
+    /// The same of one that is not known any more: `ForgottenOrderRefunded`.
+    pub stray_undone: &'static str,
     /// Status while the partner is asked: `PaymentPending`.
     pub pending: &'static str,
     /// Status while it waits for the partner: `PaymentDeferred`.
@@ -108,6 +110,7 @@ macro_rules! words {
             status_changed: concat!($noun, "StatusChanged"),
             unwanted: concat!($deed, "Unwanted"),
             undone: $undone,
+            stray_undone: concat!("Forgotten", $undone),
             pending: concat!($deed, "Pending"),
             waiting: concat!($deed, "Deferred"),
             declined: concat!($deed, "Declined"),
@@ -125,7 +128,7 @@ macro_rules! words {
 }
 
 impl Words {
-    /// Returns every event type of a front, in the order in which they are usually seen.
+    /// Returns every event type of a front that is about an aggregate, in the order in which they are usually seen. Beside them there is [`Words::stray_undone`].
     pub fn events(&self) -> [&'static str; 10] {
         [
             self.requested,

@@ -47,7 +47,8 @@ pub(crate) type Topics = BTreeMap<String, Vec<SeenEvent>>;
 #[derive(Debug, PartialEq)]
 pub struct Seen<D> {
     aggregates: BTreeMap<String, Aggregate<D>>,
-    events: BTreeMap<(String, String), Vec<Told>>,
+    /// By topic, and what they are about: an id, and which of those that had it. What happens to two of them happens in no order.
+    events: BTreeMap<(String, String, String), Vec<Told>>,
     totals: Vec<i64>,
     books: Books,
 }
@@ -243,7 +244,8 @@ impl<B: Business> World<B> {
             if *topic == topics::dead_letters(names.system) {
                 subject.clear();
             }
-            events.entry((topic.clone(), subject)).or_default().push((kind, correlation, data));
+            let incarnation = text(&data, "incarnation");
+            events.entry((topic.clone(), subject, incarnation)).or_default().push((kind, correlation, data));
         }
         // Whether a breaker is open depends on when something was done again.
         let totals = names.totals[..names.totals.len() - 2].iter().map(|name| self.total(name)).collect();

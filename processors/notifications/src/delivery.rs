@@ -18,8 +18,6 @@ pub struct Delivery {
     pub notification_id: String,
     /// Which try this is, from 1.
     pub try_number: u32,
-    /// Offset of the notification in the events of its partition.
-    pub offset: i64,
     /// What is sent; the same at each try.
     pub body: Map<String, Value>,
 }
@@ -63,7 +61,7 @@ mod tests {
     use super::*;
 
     fn waits(partition: u32, retry_after_ms: Option<u64>) -> Vec<i64> {
-        let delivery = |try_number| Delivery { notification_id: format!("n/{partition}/1/0"), try_number, offset: 0, body: Map::new() };
+        let delivery = |try_number| Delivery { notification_id: format!("n/{partition}/1/0"), try_number, body: Map::new() };
         (1..=16).map(|try_number| delivery(try_number).backoff_ms(retry_after_ms)).collect()
     }
 

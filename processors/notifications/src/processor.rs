@@ -1,7 +1,6 @@
 //! The processor: tells of each change once, and sees each notification through to its receiver.
 //!
-//! Where there is a webhook, it reads its own notifications back: only what stands in the topic has an id, and by this id the receiver knows it. What was told while there was no webhook is
-//! never delivered, for it does not say `"delivery": "Pending"`.
+//! A notification and its delivery begin in one transaction; the receiver knows it by the id that its event has in the topic. What was told while there was no webhook is never delivered.
 
 use std::sync::Arc;
 
@@ -11,7 +10,6 @@ use business::schema::{Object, count, id, one_of, text};
 use business::{Names, topics};
 use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::processor::{CallResult, Context, Failure, Input, Processor, Timer};
-use fluvio_streams::record::Position;
 use fluvio_streams::state::StateError;
 use fluvio_streams::system::RecordSpec;
 use fluvio_streams::time::format_rfc3339;
@@ -26,13 +24,12 @@ use crate::{Config, NAME, WEBHOOK};
 
 /// Event: the customer was told of a change.
 pub const NOTIFIED: &str = "CustomerNotified";
+/// Event: the customer was told that what was done for something forgotten is undone.
+pub const REVERSAL_NOTIFIED: &str = "ReversalNotified";
 /// Event: the webhook has taken a notification.
 pub const DELIVERED: &str = "NotificationDelivered";
 /// Event: the webhook will not have a notification; it is in the dead letters too.
 pub const UNDELIVERABLE: &str = "NotificationUndeliverable";
-
-/// What an own source is told to send while there is no webhook. There is no such event.
-const NOTHING: &str = "NotificationWithoutWebhook";
 
 const TOLD: &str = "notified";
 const WAITING: &str = "deliveries-waiting";
@@ -54,10 +51,10 @@ pub struct Notifications {
 pub fn spec(names: &Names, config: &Config) -> ProcessorSpec {
     let system = names.system;
     let logic = Notifications { names: *names, events: topics::events(system, NAME), dead_letters: topics::dead_letters(system), config: config.clone() };
-    let own = if config.webhook { NOTIFIED } else { NOTHING };
+    let told = [&names.words.events()[..], &[names.words.stray_undone]].concat();
     ProcessorSpec {
         name: NAME.to_owned(),
-        sources: vec![Source::events(&topics::events(system, names.collection), &names.words.events()), Source::events(&logic.events, &[own])],
+        sources: vec![Source::events(&topics::events(system, names.collection), &told)],
         sinks: vec![logic.events.clone()],
         journal: topics::journal(system, NAME),
         stores: vec![TOLD.to_owned(), WAITING.to_owned()],
@@ -72,16 +69,21 @@ pub fn spec(names: &Names, config: &Config) -> ProcessorSpec {
 pub fn records(names: &Names) -> Vec<RecordSpec> {
     let topic = topics::events(names.system, NAME);
     let statuses: Vec<&str> = Status::all(names).into_iter().map(|status| status.name(names)).collect();
-    let about = || Object::default().must(names.id_field, id("Of what.")).must("customerId", id("Who is told."));
+    let of = || Object::default().must(names.id_field, id("Of what."));
+    let about = || of().must("customerId", id("Who is told."));
+    let told = |object: Object| {
+        object.must("message", text("What the customer reads.")).may("delivery", one_of(&["Pending"], "There if it is handed on to a webhook."))
+    };
     let notified = about()
         .must("status", one_of(&statuses, "Where it stands."))
-        .must("about", one_of(&names.words.events(), "Type of the event that the customer is told of."))
-        .must("message", text("What the customer reads."))
-        .may("delivery", one_of(&["Pending"], "There if it is handed on to a webhook."));
+        .must("about", one_of(&names.words.events(), "Type of the event that the customer is told of."));
+    let reversal =
+        of().may("customerId", id("Who is told; left out if it is not known any more.")).must("about", text("Type of the event that the customer is told of."));
     let delivered = about().must("notificationId", id("CloudEvents id of the notification.")).must("attempts", count(0, "How often it was tried."));
     let undeliverable = delivered.clone().must("reason", text("Why it was given up, for people."));
     vec![
-        event(&topic, NOTIFIED, notified, "The customer was told of a change, once."),
+        event(&topic, NOTIFIED, told(notified), "The customer was told of a change, once."),
+        event(&topic, REVERSAL_NOTIFIED, told(reversal), "The customer was told, once, that what was done for something forgotten is undone."),
         event(&topic, DELIVERED, delivered, "The webhook has taken a notification."),
         event(&topic, UNDELIVERABLE, undeliverable, "The webhook will not have a notification; it is in the dead letters too."),
     ]
@@ -101,6 +103,14 @@ struct Change {
     attempt: Option<u32>,
 }
 
+/// What is needed of the event that something is undone for an aggregate that the front has forgotten.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reversal {
+    #[serde(default)]
+    customer_id: Option<String>,
+}
+
 /// What the customer has been told about an aggregate.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Told {
@@ -115,7 +125,7 @@ struct Told {
 impl Processor for Notifications {
     fn process(&self, input: Input<'_>, cx: &mut Context<'_>) -> Result<(), Failure> {
         match input {
-            Input::Message(message) if message.position.topic == self.events => self.deliver(message, cx),
+            Input::Message(message) if message.kind == self.names.words.stray_undone => self.reversed(message, cx),
             Input::Message(message) => self.follow(message, cx),
             Input::Timer(timer) if timer.name == RETRY_TIMER => Ok(self.deliver_again(timer, cx)?),
             Input::Timer(timer) => {
@@ -134,7 +144,7 @@ impl Processor for Notifications {
 impl Notifications {
     /// Follows an event of the front.
     fn follow(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let id = message.subject.as_deref().ok_or_else(|| Unreadable(format!("{}: field `subject` is missing", message.kind)))?;
+        let id = subject(message)?;
         let change: Change = message.decode()?;
         let mut told: Told = cx.get(TOLD, id)?.unwrap_or_default();
         if told.incarnation != change.incarnation {
@@ -156,17 +166,14 @@ impl Notifications {
             told.status = Some(change.status.clone());
             &change.status
         };
-        let mut notification = Map::from_iter([
+        let notification = Map::from_iter([
             (self.names.id_field.to_owned(), json!(id)),
             ("customerId".to_owned(), json!(change.customer_id)),
             ("status".to_owned(), json!(change.status)),
             ("about".to_owned(), json!(message.kind)),
             ("message".to_owned(), json!(sentence(&self.names, subject, change.reason.as_deref(), id))),
         ]);
-        if self.config.webhook {
-            notification.insert("delivery".to_owned(), json!("Pending"));
-        }
-        cx.emit(&self.events, NOTIFIED, id, &notification);
+        self.notify(NOTIFIED, id, notification, cx)?;
         if self.is_final(&change.status) {
             cx.set_timer(RETENTION_TIMER, id, cx.now_ms().saturating_add(self.config.retention_ms))?;
         }
@@ -178,22 +185,39 @@ impl Notifications {
         Status::all(&self.names).into_iter().any(|known| known.is_final(&self.names) && known.name(&self.names) == status)
     }
 
-    /// Begins to deliver a notification that stands in the topic.
-    fn deliver(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let mut body: Map<String, Value> = message.decode()?;
-        if body.remove("delivery") != Some(json!("Pending")) {
+    /// Tells of what is undone for an aggregate that the front has forgotten. The front says so once, and nobody knows any more how it stood; so nothing needs to be remembered here.
+    fn reversed(&self, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let (id, names) = (subject(message)?, &self.names);
+        let Reversal { customer_id } = message.decode()?;
+        let mut notification = Map::from_iter([
+            (names.id_field.to_owned(), json!(id)),
+            ("about".to_owned(), json!(message.kind)),
+            ("message".to_owned(), json!(sentence(names, names.words.undone, None, id))),
+        ]);
+        notification.extend(customer_id.map(|customer| ("customerId".to_owned(), json!(customer))));
+        Ok(self.notify(REVERSAL_NOTIFIED, id, notification, cx)?)
+    }
+
+    /// Writes a notification and begins to deliver it, if there is a webhook and somebody to deliver it to.
+    fn notify(&self, kind: &str, id: &str, mut notification: Map<String, Value>, cx: &mut Context<'_>) -> Result<(), StateError> {
+        if !self.config.webhook || !notification.contains_key("customerId") {
+            cx.emit(&self.events, kind, id, &notification);
             return Ok(());
         }
-        body.insert("notificationId".to_owned(), json!(message.id));
+        let mut body = notification.clone();
+        let notification_id = cx.next_event_id();
+        notification.insert("delivery".to_owned(), json!("Pending"));
+        cx.emit(&self.events, kind, id, &notification);
+        body.insert("notificationId".to_owned(), json!(notification_id));
         body.insert("system".to_owned(), json!(self.names.system));
-        body.insert("notifiedAt".to_owned(), json!(format_rfc3339(message.time_ms)));
-        let delivery = Delivery { notification_id: message.id.clone(), try_number: 1, offset: message.position.offset, body };
+        body.insert("notifiedAt".to_owned(), json!(format_rfc3339(cx.now_ms())));
+        let delivery = Delivery { notification_id, try_number: 1, body };
         let [open, ..] = *TOTALS;
         let is_overloaded = cx.total(open)? >= DELIVERIES_OPEN_MAX;
         cx.add_total(open, 1)?;
         if is_overloaded {
             let none = Delivery { try_number: 0, ..delivery };
-            return Ok(self.give_up(&none, "too many notifications wait for the webhook", cx)?);
+            return self.give_up(&none, "too many notifications wait for the webhook", cx);
         }
         call(&delivery, cx);
         Ok(())
@@ -235,11 +259,9 @@ impl Notifications {
         cx.add_total(undeliverable, 1)?;
         let reason: String = reason.chars().take(REASON_CHARACTERS_MAX).collect();
         self.emit(UNDELIVERABLE, delivery, Some(&reason), cx);
-        let position = Position { topic: self.events.clone(), partition: cx.partition(), offset: delivery.offset }.to_string();
         let letter = json!({
             "topic": self.events,
             "partition": cx.partition(),
-            "offset": delivery.offset,
             "processor": NAME,
             "error": format!("the notification was not delivered in {} tries: {reason}", delivery.try_number),
             "key": delivery.body.get(self.names.id_field),
@@ -247,8 +269,8 @@ impl Notifications {
         });
         // Not under the correlation of the command: to whoever waits for its outcome, a dead letter would say that nobody could read it.
         let correlation = cx.correlation().to_owned();
-        cx.set_correlation(&position);
-        cx.emit_to(&self.dead_letters, cx.partition(), "DeadLetter", &position, &letter);
+        cx.set_correlation(&delivery.notification_id);
+        cx.emit_to(&self.dead_letters, cx.partition(), "DeadLetter", &delivery.notification_id, &letter);
         cx.set_correlation(&correlation);
         Ok(())
     }
@@ -261,6 +283,10 @@ impl Notifications {
         let subject = delivery.body.get(self.names.id_field).and_then(Value::as_str).unwrap_or_default();
         cx.emit(&self.events, kind, subject, &data);
     }
+}
+
+fn subject(message: &Message) -> Result<&str, Unreadable> {
+    message.subject.as_deref().ok_or_else(|| Unreadable(format!("{}: field `subject` is missing", message.kind)))
 }
 
 fn call(delivery: &Delivery, cx: &mut Context<'_>) {

@@ -3,9 +3,9 @@
 //! | field | what |
 //! |---|---|
 //! | `notificationId` | CloudEvents id of the notification |
-//! | the business's id field, `customerId`, `status`, `about` | of what, to whom, where it stands, type of the event that the customer is told of |
+//! | the business's id field, `customerId`, `status`, `about` | of what, to whom, where it stands, type of the event that the customer is told of; no status if it is forgotten, and perhaps no customer |
 //! | `message`, `notifiedAt` | a sentence; RFC 3339 UTC |
-//! | `delivery` | `Pending`, `Delivered` or `Undeliverable`; left out if there was no webhook |
+//! | `delivery` | `Pending`, `Delivered` or `Undeliverable`; left out if there was no webhook, or nobody to deliver it to |
 //! | `attempts`, `deliveryReason` | once it is delivered or given up: how often it was tried; why it was given up |
 
 use business::topics;
@@ -16,7 +16,7 @@ use fluvio_streams::topology::{Routing, names};
 use serde_json::{Map, Value};
 
 use crate::NAME;
-use crate::processor::{DELIVERED, NOTIFIED, UNDELIVERABLE};
+use crate::processor::{DELIVERED, NOTIFIED, REVERSAL_NOTIFIED, UNDELIVERABLE};
 
 /// Projection of the events of notifications.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ impl Projection for View {
     }
 
     fn routing(&self) -> Routing {
-        Routing::Types(names(&[NOTIFIED, DELIVERED, UNDELIVERABLE]))
+        Routing::Types(names(&[NOTIFIED, REVERSAL_NOTIFIED, DELIVERED, UNDELIVERABLE]))
     }
 
     fn indexes(&self) -> &'static [&'static str] {
@@ -50,7 +50,7 @@ impl Projection for View {
     }
 
     fn document_id(&self, event: &Message) -> Result<Option<String>, Unreadable> {
-        if event.kind == NOTIFIED {
+        if is_notification(event) {
             // The event's id is the same when it is sent again after a crash.
             return Ok(Some(event.id.clone()));
         }
@@ -65,7 +65,7 @@ impl Projection for View {
             Some(Value::Object(document)) => document,
             _ => Map::new(),
         };
-        if event.kind == NOTIFIED {
+        if is_notification(event) {
             data.insert("notificationId".to_owned(), Value::from(event.id.clone()));
             data.insert("notifiedAt".to_owned(), Value::from(format_rfc3339(event.time_ms)));
             // One that is sent again after a crash takes nothing back of what came after it.
@@ -78,6 +78,10 @@ impl Projection for View {
         document.insert("delivery".to_owned(), Value::from(delivery));
         Ok(Value::Object(document))
     }
+}
+
+fn is_notification(event: &Message) -> bool {
+    event.kind == NOTIFIED || event.kind == REVERSAL_NOTIFIED
 }
 
 #[cfg(test)]

@@ -316,7 +316,7 @@ impl<B: Business> Front<B> {
                 Some(Capture::Kept) | None => return Err(not_to_be_undone(names.partner.undone, attempt).into()),
             }
         }
-        let was_asked_for = stray::undone(cx, names, replied, self.config.retention_ms)?;
+        let was_asked_for = stray::undone(cx, names, &self.wiring.events, replied, self.config.retention_ms)?;
         if was_asked_for { Ok(()) } else { Err(not_to_be_undone(names.partner.undone, attempt).into()) }
     }
 

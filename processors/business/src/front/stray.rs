@@ -1,12 +1,14 @@
 //! Acceptances for aggregates that are not known any more: the partner answered after the retention, or the id belongs to another aggregate by now. Nobody wants what it did.
 //!
 //! It is to be undone on the word of the reply alone, so the request is *unverified*: whoever did it looks into its own books and undoes, or refuses. A reply that is a stranger's moves
-//! nothing that way. The front counts it, as done and undone at once, when it is told that it is undone; until then it is in the books of the partner.
+//! nothing that way. The front counts it, as done and undone at once, when it is told that it is undone; until then it is in the books of the partner. Then the front also says so, in an event
+//! of its own: it is about no aggregate that a view could show, but somebody's money is back, and the partner may still know whose.
 
 use fluvio_streams::envelope::Unreadable;
 use fluvio_streams::processor::{Context, Failure};
 use fluvio_streams::state::StateError;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
 
 use crate::limits::STRAYS_MAX;
 use crate::names::Names;
@@ -18,10 +20,13 @@ pub(super) const STORE: &str = "strays";
 pub(super) const TIMER: &str = "stray-retention";
 
 /// What was accepted for an aggregate that is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stray {
     /// How much, in won, as the acceptance says; 0 if it does not.
     amount: i64,
+    /// Whose, as the acceptance says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    customer_id: Option<String>,
     /// True once it is undone.
     undone: bool,
 }
@@ -43,15 +48,16 @@ pub(super) fn accepted(cx: &mut Context<'_>, names: &Names, requests: &str, repl
     }
     let amount = replied.amount.unwrap_or_default();
     let incarnation = replied.incarnation.as_deref().unwrap_or_default();
-    let request = UndoRequest { names, id: &replied.id, customer_id: "", attempt: replied.attempt, incarnation, amount, unverified: true };
+    let customer_id = replied.customer_id.as_deref().unwrap_or_default();
+    let request = UndoRequest { names, id: &replied.id, customer_id, attempt: replied.attempt, incarnation, amount, unverified: true };
     cx.emit(requests, names.partner.undo_request, &replied.id, &request);
     cx.add_total(open, 1)?;
-    cx.put(STORE, &key, &Stray { amount, undone: false });
+    cx.put(STORE, &key, &Stray { amount, customer_id: replied.customer_id.clone(), undone: false });
     Ok(())
 }
 
-/// Takes the news that it is undone. Returns false if that was never asked for here.
-pub(super) fn undone(cx: &mut Context<'_>, names: &Names, replied: &Replied, retention_ms: i64) -> Result<bool, StateError> {
+/// Takes the news that it is undone, and passes it on to `events`, once. Returns false if that was never asked for here.
+pub(super) fn undone(cx: &mut Context<'_>, names: &Names, events: &str, replied: &Replied, retention_ms: i64) -> Result<bool, StateError> {
     let key = key(replied);
     let [accepted, undone, _, _, open, ..] = *names.totals;
     let Some(stray) = cx.get::<Stray>(STORE, &key)? else { return Ok(false) };
@@ -62,9 +68,23 @@ pub(super) fn undone(cx: &mut Context<'_>, names: &Names, replied: &Replied, ret
         }
         cx.add_total(open, -1)?;
         cx.set_timer(TIMER, &key, cx.now_ms().saturating_add(retention_ms))?;
-        cx.put(STORE, &key, &Stray { amount, undone: true });
+        // The partner has looked into its books: its word counts more than that of the acceptance.
+        let customer_id = replied.customer_id.clone().or(stray.customer_id);
+        tell(cx, names, events, replied, amount, customer_id.as_deref());
+        cx.put(STORE, &key, &Stray { amount, customer_id, undone: true });
     }
     Ok(true)
+}
+
+fn tell(cx: &mut Context<'_>, names: &Names, events: &str, replied: &Replied, amount: i64, customer_id: Option<&str>) {
+    let mut told = Map::from_iter([
+        (names.id_field.to_owned(), json!(replied.id)),
+        ("incarnation".to_owned(), json!(replied.incarnation.as_deref().unwrap_or_default())),
+        ("attempt".to_owned(), json!(replied.attempt)),
+    ]);
+    told.extend(customer_id.map(|customer| ("customerId".to_owned(), json!(customer))));
+    told.extend(names.amount_field.map(|_| ("amount".to_owned(), json!(amount))));
+    cx.emit(events, names.words.stray_undone, &replied.id, &told);
 }
 
 /// Takes the news that there is nothing to undo: should the attempt be accepted after all, it is asked for again. Returns false if that was never asked for here.

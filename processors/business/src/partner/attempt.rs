@@ -58,6 +58,10 @@ pub struct Attempt {
     pub phase: Phase,
     /// True if nobody wants it any more. An acceptance that comes anyway is told: who asked then wants it undone, and the attempt is remembered until it is.
     pub void: bool,
+    /// True if it was dropped before the provider was asked, as far as is remembered here: that nobody wants it was the first that was heard of it. It may have been accepted all the same, by a
+    /// stand-in, or so long ago that it is forgotten.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unasked: bool,
     /// How often its undoing has failed.
     pub undo_failures: u32,
     /// What the provider said last.
@@ -91,10 +95,7 @@ impl Attempt {
     /// Decides on a request. `is_expired`: nobody would want it any more when the provider answers.
     pub fn request(&mut self, is_new: bool, is_expired: bool) -> Next {
         match self.phase {
-            Phase::Asking if is_new && is_expired => {
-                self.phase = Phase::Voided;
-                Next::Announce { copies: 1 }
-            }
+            Phase::Asking if is_new && is_expired => self.drop_unasked(),
             Phase::Asking if is_new => Next::Call(Operation::Accept),
             _ => self.repeat(),
         }
@@ -104,10 +105,7 @@ impl Attempt {
     pub fn void(&mut self, is_new: bool) -> Next {
         match self.phase {
             // Its request, should it still come, is then not obeyed.
-            Phase::Asking if is_new => {
-                self.phase = Phase::Voided;
-                Next::Announce { copies: 1 }
-            }
+            Phase::Asking if is_new => self.drop_unasked(),
             // Accepted: the answer crossed the request.
             Phase::Asking | Phase::Accepted => {
                 self.void = true;
@@ -175,6 +173,11 @@ impl Attempt {
         Next::Announce { copies: response.answers }
     }
 
+    fn drop_unasked(&mut self) -> Next {
+        (self.phase, self.unasked) = (Phase::Voided, true);
+        Next::Announce { copies: 1 }
+    }
+
     fn repeat(&self) -> Next {
         if matches!(self.phase, Phase::Asking | Phase::Undoing) { Next::Nothing } else { Next::Repeat }
     }
@@ -197,6 +200,7 @@ mod tests {
             amount: 18_000,
             phase,
             void: false,
+            unasked: false,
             undo_failures: 0,
             detail: None,
             details: Map::new(),

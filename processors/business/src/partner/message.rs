@@ -210,6 +210,8 @@ pub struct Replied {
     pub attempt: u32,
     /// Which aggregate of this id; `None` for the one that has it now.
     pub incarnation: Option<String>,
+    /// Whose, if the reply says and it is an id.
+    pub customer_id: Option<String>,
     /// How much, in won, if the reply says; 1 where no money is involved.
     pub amount: Option<i64>,
     /// What the provider said, cut to what an aggregate keeps.
@@ -242,8 +244,11 @@ impl Replied {
         let correlated = fields.correlation_id.as_deref().and_then(|id| id.rsplit_once('/'));
         let id = fields.rest.get(names.id_field).and_then(Value::as_str).or_else(|| correlated.map(|(id, _)| id)).or(message.subject.as_deref());
         let attempt = fields.attempt.or_else(|| correlated.and_then(|(_, attempt)| attempt.parse().ok()));
+        // Nothing depends on it but who is told: a reply is taken without it too.
+        let customer_id = fields.rest.get("customerId").and_then(Value::as_str).filter(|customer| is_identifier(customer));
         let missing = |field: &str| Unreadable(format!("{}: field `{field}` is missing", message.kind));
         Ok(Self {
+            customer_id: customer_id.map(str::to_owned),
             id: id.ok_or_else(|| missing(names.id_field))?.to_owned(),
             attempt: attempt.ok_or_else(|| missing("attempt"))?,
             amount: if names.amount_field.is_some() { fields.amount } else { Some(1) },

@@ -144,13 +144,17 @@ impl Partner {
     }
 
     /// Returns the attempt as it is remembered, or what was asked as one in `phase`; and whether it is new.
+    ///
+    /// To whoever wants it undone, one of which nothing is remembered but that it was dropped says nothing: a front that was away for longer than attempts are remembered here first drops what
+    /// it gives up, and only then reads that it was accepted. What it asks for then rests on the request alone, as if nothing were known.
     fn load(&self, cx: &Context<'_>, asked: Asked, phase: Phase) -> Result<(Attempt, bool), StateError> {
-        if let Some(known) = cx.get(&self.store, &attempt_id(&asked.id, asked.attempt, &asked.incarnation))? {
+        let known: Option<Attempt> = cx.get(&self.store, &attempt_id(&asked.id, asked.attempt, &asked.incarnation))?;
+        if let Some(known) = known.filter(|known| phase == Phase::Asking || !known.unasked) {
             return Ok((known, false));
         }
         let Asked { id, attempt, incarnation, customer_id, amount, details, .. } = asked;
         let details = if phase == Phase::Asking { details } else { Map::new() };
-        Ok((Attempt { id, attempt, incarnation, customer_id, amount, phase, void: false, undo_failures: 0, detail: None, details }, true))
+        Ok((Attempt { id, attempt, incarnation, customer_id, amount, phase, void: false, unasked: false, undo_failures: 0, detail: None, details }, true))
     }
 
     /// Returns what an operation is called among those of all systems: they may share a provider.

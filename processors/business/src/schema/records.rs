@@ -107,7 +107,8 @@ fn front<B: Business>() -> Vec<RecordSpec> {
     let event = |kind: &str, object: Object, description: &str| event(&topic, kind, common.clone().and(object), description);
     let detail = || text("What the partner or a follower said.");
     let with_attempt = || Object::default().must("attempt", attempt());
-    let undoing = if names.amount_field.is_some() { with_attempt().must("amount", won("How much was undone.")) } else { with_attempt() };
+    let undoing = || if names.amount_field.is_some() { with_attempt().must("amount", won("How much was undone.")) } else { with_attempt() };
+    let stray = self::about(names).may("customerId", id("Whose; left out if it is not known any more.")).and(undoing());
     let mut records = vec![
         event(words.requested, described.told, &format!("The {noun} is on record, not yet established.")),
         event(words.established, with_attempt().must("late", flag("Whether the answer came after the deadline.")), &format!("The {noun} is established.")),
@@ -117,7 +118,8 @@ fn front<B: Business>() -> Vec<RecordSpec> {
         event(words.cancelled, Object::default().may("reason", text("As the customer said, or a reason code.")), &format!("The {noun} is cancelled.")),
         event(words.status_changed, Object::default().must("previousStatus", one_of(&statuses, "Status before.")), "A follower went on."),
         event(words.unwanted, with_attempt(), "The partner accepted what nobody wants any more; it is being undone."),
-        event(words.undone, undoing, "What the partner did for an attempt is undone."),
+        event(words.undone, undoing(), "What the partner did for an attempt is undone."),
+        self::event(&topic, words.stray_undone, stray, &format!("What the partner did for an attempt is undone, of a {noun} that is not known any more.")),
     ];
     if names.retry.is_some() {
         records.push(event(words.attempt_started, with_attempt(), "The customer asked for a new attempt."));

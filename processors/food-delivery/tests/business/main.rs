@@ -4,6 +4,7 @@
 
 mod lifecycle;
 mod operator;
+mod orders_away;
 mod random;
 mod reused_ids;
 mod support;

@@ -100,6 +100,12 @@ fn an_approval_of_a_forgotten_order_is_refunded_once() {
                 assert_eq!((refunds_asked(world), world.driver.total("orders", "stray_refunds_open")), (1, 0));
                 let totals = ["captured_won", "refunded_won", "live_won", "open_won"].map(|name| world.driver.total("orders", name));
                 assert_eq!(totals, [PRICE_WON, PRICE_WON, 0, 0]);
+                let told = world.kinds("o-1").into_iter().filter(|kind| kind == "ForgottenOrderRefunded").count();
+                assert_eq!(told, 1, "whose money is back hears of it, once");
+                let expected = json!({"orderId": "o-1", "incarnation": "0-0", "customerId": customer, "attempt": 1, "amount": PRICE_WON});
+                assert_eq!(world.event("o-1", "ForgottenOrderRefunded"), expected);
+                let document = &world.documents("orders")["o-1"];
+                assert_eq!((&document["status"], document.get("attempt")), (&json!("Cancelled"), None), "no view takes it for a change of an order");
             },
         );
     }
@@ -142,6 +148,7 @@ fn nobody_is_paid_for_an_approval_that_was_made_up() {
     assert_eq!(world.books().undone.len(), 0);
     assert_eq!(["captured_won", "refunded_won", "stray_refunds_open"].map(|name| world.driver.total("orders", name)), [PRICE_WON, 0, 0]);
     world.assert_status("o-1", "Placed");
+    assert!(world.driver.distinct_events(ORDERS_EVENTS).iter().all(|event| event.kind != "ForgottenOrderRefunded"), "nor is anybody told of a refund");
     // What cannot be is not even asked.
     for absurd in [
         json!({"type": "PaymentApproved", "orderId": "o-404", "attempt": 1, "amount": -1}),
@@ -191,6 +198,9 @@ fn a_stand_in_is_asked_for_the_money_of_a_forgotten_order() {
         reply(&mut world, &json!({"type": "PaymentRefunded", "correlationId": "o-1/1", "amount": PRICE_WON}));
     }
     assert_eq!(refunds_asked(&world), 1);
+    let told = world.kinds("o-1").into_iter().filter(|kind| kind == "ForgottenOrderRefunded").count();
+    let expected = json!({"orderId": "o-1", "incarnation": "", "attempt": 1, "amount": PRICE_WON});
+    assert_eq!((told, world.event("o-1", "ForgottenOrderRefunded")), (1, expected), "nobody said whose");
     assert_eq!(["captured_won", "refunded_won", "stray_refunds_open"].map(|name| world.driver.total("orders", name)), [PRICE_WON, PRICE_WON, 0]);
     world.look();
 }

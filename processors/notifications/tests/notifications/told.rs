@@ -82,6 +82,30 @@ fn a_kill_anywhere_changes_nothing_for_a_customer() {
     );
 }
 
+/// The front has forgotten the cup, and somebody else has its id; the money comes back all the same, and whose it is hears of it.
+#[test]
+fn a_refund_for_what_is_forgotten_is_told_once() {
+    for customer in ["simulate-twice", "simulate-refund-fail-once", "simulate-late"] {
+        killed_everywhere(
+            || World::<TeaHouse>::new(tea_house(&Config { retention_ms: 10, ..Config::default() }, &silent()), 2, None),
+            |world| {
+                world.send("OrderCup", "c-1", json!({"customerId": customer, "price": 7}));
+                world.driver.run_until_idle();
+                world.send("CancelCup", "c-1", json!({}));
+                world.driver.advance(15);
+                assert_eq!(world.aggregate("c-1"), None, "forgotten");
+                world.driver.advance(60_000);
+                assert_eq!(world.books().undone.len(), 1);
+                let told = world.driver.distinct_events(NOTIFICATIONS_EVENTS).into_iter().filter(|event| event.kind == "ReversalNotified");
+                let told: Vec<Value> = told.map(|event| event.data).collect();
+                let message = "Cup c-1: cup refunded.";
+                let expected = json!({"cupId": "c-1", "customerId": customer, "about": "ForgottenCupRefunded", "message": message});
+                assert_eq!(told, [expected]);
+            },
+        );
+    }
+}
+
 /// An id may be used again: what was told of the first cup is not taken for told of the second.
 #[test]
 fn cups_of_one_id_are_told_of_apart() {
@@ -130,7 +154,8 @@ fn the_laws_hold_on_any_evening() {
 fn each_is_delivered_once(world: &World<TeaHouse>) {
     let events = world.driver.distinct_events(NOTIFICATIONS_EVENTS);
     let of = |kind: &str| events.iter().filter(|event| event.kind == kind).collect::<Vec<_>>();
-    let notified: BTreeMap<String, &str> = of("CustomerNotified").into_iter().map(|event| (event.id.clone(), event.subject.as_str())).collect();
+    let notified: BTreeMap<String, &str> =
+        [of("CustomerNotified"), of("ReversalNotified")].concat().into_iter().map(|event| (event.id.clone(), event.subject.as_str())).collect();
     let delivered = of("NotificationDelivered");
     let by_key: BTreeMap<String, &str> =
         delivered.iter().map(|event| (event.data["notificationId"].as_str().unwrap_or_default().to_owned(), event.subject.as_str())).collect();
