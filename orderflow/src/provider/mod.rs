@@ -110,7 +110,9 @@ impl PaymentProvider {
         loop {
             next = match next {
                 Next::Answer(response) => {
-                    in_doubt.map(InDoubt::settled);
+                    if let Some(in_doubt) = in_doubt {
+                        in_doubt.settled();
+                    }
                     return response;
                 }
                 Next::Post(wait) => {
