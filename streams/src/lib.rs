@@ -7,6 +7,7 @@
 //!
 //! Where to start reading: [`topology`] (an application as data), [`processor`] (what you write), [`task`] (the transaction), [`runtime`] (how tasks run on a log), [`testing`] (how you test yours).
 
+pub mod assignment;
 pub mod backoff;
 pub mod breaker;
 pub mod envelope;

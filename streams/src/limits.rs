@@ -26,6 +26,8 @@ pub const SNAPSHOT_EVERY_MS: i64 = 6 * 60 * 60 * 1_000;
 pub const RESTORE_POINT_RECORDS: i64 = 16;
 /// A store that is behind by so many records may better be thrown away for a restore point.
 pub const REPLAY_RECORDS_CHEAP: i64 = 1_000;
+/// Records of the assignment topic after which an assignment is written again, so that whoever comes reads no more of it.
+pub const ASSIGNMENT_RECORDS_MAX: i64 = 2_000;
 /// Batches of a source that wait while the task takes one; a full queue stops the reading.
 pub const SOURCE_BATCHES_QUEUED_MAX: usize = 1;
 /// How long a task that is behind takes nothing from other sources because of one that is known to have more, or was not heard of since the task started, and delivers nothing. Long
@@ -35,8 +37,9 @@ pub const SOURCE_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const SOURCE_FAILING_UNTOLD_MAX: Duration = Duration::from_secs(1);
 /// How long the stream of a source that failed must last, if nothing comes, before the source is said to be read again: a broker that refuses a stream says so a moment after it was opened.
 pub const SOURCE_STEADY_AFTER: Duration = Duration::from_secs(2);
-/// Outside calls of one task that may run at once; the rest wait in the state.
-pub const CALLS_RUNNING_MAX: usize = 64;
+/// Outside calls of one task that may be under way at once, those among them that wait for their turn or for their next try; the rest wait in the state. How many an outside system gets at a time
+/// is its handler's to say: one that is in doubt for minutes must not keep others from being made.
+pub const CALLS_RUNNING_MAX: usize = 1_024;
 /// Turns of a guard's queue that passed longer ago than this are not made up for, in ms.
 pub const RETRY_CATCH_UP_MS: i64 = 250;
 /// Transactions whose effects are not yet acknowledged; beyond it the task takes no new input.
