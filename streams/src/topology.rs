@@ -15,7 +15,7 @@ use crate::processor::Processor;
 pub enum Routing {
     /// Records of these types.
     Types(Vec<String>),
-    /// Everything but these types, also what cannot be read. Exactly one reader of a topic that people write to has this, so that garbage is dead-lettered once.
+    /// Everything but these types, also what cannot be read; without a type, everything as it is. Exactly one reader of a topic that people write to has this, so that garbage is dead-lettered once.
     Except(Vec<String>),
     /// Records of these types without the members of these names, wherever in a record they stand: for readers that have no business with personal data. What they do not get,
     /// they can neither keep nor lose.
@@ -36,6 +36,15 @@ impl Routing {
             (Self::Except(types), Some(kind)) => !types.iter().any(|name| name == kind),
             (Self::Except(_), None) => true,
         }
+    }
+
+    /// Returns the parameter that lists no name, if there is one. To leave out nothing is no such list: it is how the only reader of a topic reads.
+    fn empty_list(&self) -> Option<&'static str> {
+        if matches!(self, Self::Except(types) if types.is_empty()) {
+            return None;
+        }
+        let is_empty = |list: &str| list.split(',').all(|name| name.trim().is_empty());
+        self.parameters().into_iter().find(|(_, list)| is_empty(list)).map(|(parameter, _)| parameter)
     }
 
     /// Returns the parameters of the SmartModule, `thin-map` or `redact-map`: (`types`, `except` or `redact`, comma-separated names).
@@ -160,6 +169,16 @@ pub enum TopologyError {
         /// Topic.
         topic: String,
     },
+    /// A source is routed by a list without a name: the SmartModule would refuse it, and such a list says nothing that somebody can have meant.
+    #[error("processor `{processor}` reads topic `{topic}` by an empty list `{list}`")]
+    EmptyRouting {
+        /// Processor.
+        processor: String,
+        /// Topic.
+        topic: String,
+        /// Parameter of the SmartModule: `types`, `except` or `redact`.
+        list: &'static str,
+    },
 }
 
 impl Topology {
@@ -183,6 +202,9 @@ impl Topology {
                 if !topics.insert(&source.topic) {
                     return Err(TopologyError::SourceTwice { processor: processor.name.clone(), topic: source.topic.clone() });
                 }
+                if let Some(list) = source.routing.empty_list() {
+                    return Err(TopologyError::EmptyRouting { processor: processor.name.clone(), topic: source.topic.clone(), list });
+                }
             }
         }
         Ok(())
@@ -199,3 +221,6 @@ impl Topology {
         topics
     }
 }
+
+#[cfg(test)]
+mod tests;
