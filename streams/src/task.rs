@@ -17,6 +17,8 @@ mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
+
 use crate::journal::{Cursor, Fence, JournalRecord};
 use crate::processor::{Call, CallResult, Effect, Timer};
 use crate::record::LogRecord;
@@ -165,8 +167,10 @@ pub struct Task {
     applied: Cursor,
     /// Where the fold of the replay stands: behind `applied` while only effects are collected.
     replay: Cursor,
-    /// Hash of the record before `applied` in the journal.
+    /// Hash of the record before `applied` in the journal; none while `replayed_last` is that record.
     fingerprint: Option<u64>,
+    /// The last record of the replay that the store had not seen, not hashed yet: of all of them only the last one's hash is kept.
+    replayed_last: Option<Bytes>,
     outbox: Outbox,
     snapshots: Snapshots,
     policy: SnapshotPolicy,
@@ -202,6 +206,7 @@ impl Task {
             replay: progress.outbox.clone(),
             applied: progress.applied,
             fingerprint: progress.fingerprint,
+            replayed_last: None,
             outbox: Outbox::new(progress.outbox, progress.sent),
             snapshots: progress.snapshots,
             policy: SnapshotPolicy::default(),
@@ -321,7 +326,7 @@ impl Task {
         if landed != expected {
             return Err(Stop::Doubt { expected, landed });
         }
-        let Pending { transaction, fingerprint, bytes } = pending;
+        let Pending { mut transaction, fingerprint, bytes } = pending;
         self.snapshots.admit(landed, &transaction, bytes);
         let before = self.applied.clone();
         self.applied.offset = landed + 1;
@@ -332,7 +337,7 @@ impl Task {
         let calls = self.calls_of(&transaction.changes);
         self.mirror(&transaction.changes);
         let sequence = transaction.sequence;
-        self.outbox.push(before, &transaction);
+        self.outbox.push(before, &mut transaction);
         let mut changes = transaction.changes;
         changes.push(self.progress().change());
         self.store.commit(changes)?;

@@ -47,8 +47,8 @@ impl Outbox {
         self.unsent.front().map_or_else(|| if end.offset >= self.start.offset { end.clone() } else { self.start.clone() }, |unsent| unsent.cursor.clone())
     }
 
-    /// Takes a transaction that counts; `cursor` stands before it. Its own word on what was sent is heard first.
-    pub(super) fn push(&mut self, cursor: Cursor, transaction: &Transaction) {
+    /// Takes a transaction that counts, its effects out of it; `cursor` stands before it. Its own word on what was sent is heard first.
+    pub(super) fn push(&mut self, cursor: Cursor, transaction: &mut Transaction) {
         self.forget_up_to(transaction.sent);
         if transaction.sequence <= self.sent {
             return;
@@ -59,7 +59,7 @@ impl Outbox {
             sequence: transaction.sequence,
             time_ms: transaction.time_ms,
             unacknowledged: transaction.effects.len(),
-            effects: transaction.effects.iter().cloned().collect(),
+            effects: std::mem::take(&mut transaction.effects).into(),
         });
         self.settle();
     }

@@ -2,6 +2,7 @@
 
 use std::hash::Hasher;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::outbox::Outbox;
@@ -126,9 +127,8 @@ impl Task {
     ///
     /// # Errors
     /// [`Stop::Diverged`], [`Stop::Journal`] or [`Stop::State`].
-    pub fn replay(&mut self, offset: i64, bytes: &[u8]) -> Result<(), Stop> {
-        let seen = fingerprint(bytes);
-        if offset + 1 == self.applied.offset && self.fingerprint.is_some_and(|expected| expected != seen) {
+    pub fn replay(&mut self, offset: i64, bytes: &Bytes) -> Result<(), Stop> {
+        if offset + 1 == self.applied.offset && self.fingerprint.is_some_and(|expected| expected != fingerprint(bytes)) {
             return Err(Stop::Diverged(format!("record {offset} is another one than the store saw")));
         }
         if offset < self.replay.offset {
@@ -150,7 +150,7 @@ impl Task {
             && self.replay.fold.admit(&record) == Meaning::Valid
             && let JournalRecord::Transaction(mut transaction) = record
         {
-            self.outbox.push(before, &transaction);
+            self.outbox.push(before, &mut transaction);
             if is_new {
                 self.last_time_ms = self.last_time_ms.max(transaction.time_ms);
                 self.snapshots.admit(offset, &transaction, bytes.len());
@@ -166,7 +166,8 @@ impl Task {
         }
         if is_new {
             self.applied = self.replay.clone();
-            self.fingerprint = Some(seen);
+            self.fingerprint = None;
+            self.replayed_last = Some(bytes.clone());
         }
         if self.replay_buffer.len() >= REPLAY_CHANGES_MAX {
             self.write_replayed()?;
@@ -192,8 +193,98 @@ impl Task {
     }
 
     fn write_replayed(&mut self) -> Result<(), Stop> {
+        if let Some(last) = self.replayed_last.take() {
+            self.fingerprint = Some(fingerprint(&last));
+        }
         let mut changes = std::mem::take(&mut self.replay_buffer);
         changes.push(self.progress().change());
         Ok(self.store.commit(changes)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::journal::{Fence, Transaction};
+    use crate::processor::{Context, Failure, Input, Processor};
+    use crate::state::store::MemoryStore;
+    use crate::topology::{ProcessorSpec, Source};
+
+    struct Idle;
+
+    impl Processor for Idle {
+        fn process(&self, _input: Input<'_>, _context: &mut Context<'_>) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    /// The fence of an owner, and so many transactions of that owner.
+    fn journal(owner: &str, transactions: u64, changes: usize) -> Vec<Bytes> {
+        let fence = JournalRecord::Fence(Fence { owner: owner.to_owned(), epoch: 1, restore_point: None });
+        let transaction = |sequence| {
+            JournalRecord::Transaction(Transaction {
+                owner: owner.to_owned(),
+                epoch: 1,
+                sequence,
+                time_ms: 7,
+                sent: 0,
+                causes: Vec::new(),
+                changes: (0..changes).map(|number| (format!("u{sequence}/{number}").into_bytes(), Some(vec![1]))).collect(),
+                effects: Vec::new(),
+                restore_point: None,
+                kept: None,
+            })
+        };
+        std::iter::once(fence).chain((1..=transactions).map(transaction)).map(|record| record.encode().into()).collect()
+    }
+
+    /// Comes back on a store, with all of the journal that it asks for.
+    fn come_back(store: &MemoryStore, journal: &[Bytes]) -> Result<Task, Stop> {
+        let spec = ProcessorSpec {
+            name: "till".to_owned(),
+            sources: vec![Source::events("events", &["Sold"])],
+            sinks: Vec::new(),
+            journal: "till-journal".to_owned(),
+            stores: Vec::new(),
+            calls: Vec::new(),
+            rejections: "rejections".to_owned(),
+            dead_letters: "dead-letters".to_owned(),
+            logic: Arc::new(Idle),
+        };
+        let mut task = Task::open("shop", spec, 0, 1, "next".to_owned(), Box::new(store.clone()))?;
+        let from = task.replay_from(0, journal.len() as i64)?;
+        for (offset, record) in (0..).zip(journal).skip(from as usize) {
+            task.replay(offset, record)?;
+        }
+        Ok(task)
+    }
+
+    #[test]
+    fn a_store_knows_its_journal_by_the_last_record_that_it_took() {
+        let (mine, other) = (journal("mine", 9, 3), journal("other", 9, 3));
+        let store = MemoryStore::default();
+        come_back(&store, &mine[..6]).and_then(|mut task| task.finish_replay()).expect("it comes back");
+        assert!(matches!(come_back(&store, &other), Err(Stop::Diverged(_))), "the same journal but for who wrote it");
+        // It goes on from there, and what it knows its journal by goes along, also where a replay brings nothing new.
+        for length in [6, 9, 10, 10] {
+            come_back(&store, &mine[..length]).and_then(|mut task| task.finish_replay()).expect("it is its own journal");
+            let forged = [&mine[..length - 1], &other[length - 1..length]].concat();
+            assert!(matches!(come_back(&store, &forged), Err(Stop::Diverged(_))), "record {} is another one", length - 1);
+        }
+        assert!(matches!(come_back(&store, &mine[..9]), Err(Stop::Diverged(_))), "the journal is shorter than what the store saw");
+    }
+
+    #[test]
+    fn a_replay_that_is_cut_short_goes_on_from_what_it_wrote() {
+        let (mine, other) = (journal("mine", 5, REPLAY_CHANGES_MAX / 2), journal("other", 5, 1));
+        let store = MemoryStore::default();
+        // Killed before the end: four transactions were written, in two goes, the fifth was not.
+        drop(come_back(&store, &mine).expect("it replays"));
+        let progress = Progress::load(&store).expect("it was written");
+        assert_eq!((progress.applied.offset, progress.applied.fold.sequence), (5, 4));
+        assert!(matches!(come_back(&store, &[&mine[..4], &other[4..]].concat()), Err(Stop::Diverged(_))));
+        assert!(come_back(&store, &mine).is_ok());
     }
 }
