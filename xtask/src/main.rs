@@ -5,6 +5,8 @@
 //! valid. Start reading at [`main`]; each chore is a module.
 
 mod asyncapi;
+mod chaos;
+mod release;
 mod siege;
 mod smartmodules;
 mod tidy;
@@ -24,6 +26,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Kills real processes while orders come in, and proves that every effect happened once
+    Chaos(chaos::Arguments),
     /// Checks the house rules that no compiler checks
     Tidy,
     /// Makes the original's load test with the real `siege` and prints the report beside the original's
@@ -36,6 +40,7 @@ fn main() -> anyhow::Result<()> {
     let root = workspace::root();
     match Chore::parse() {
         Chore::Asyncapi => asyncapi::run(root),
+        Chore::Chaos(arguments) => chaos::run(root, &arguments),
         Chore::Smartmodules { check: true } => smartmodules::check(&root.join("smartmodules")),
         Chore::Smartmodules { check: false } => smartmodules::update(&root.join("smartmodules")),
         Chore::Tidy => tidy::check(root),

@@ -77,13 +77,13 @@ impl Scenario {
 /// If something cannot be started, or a run breaks the contract; goals that are missed are printed, and are an error at the end.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let siege = tool::siege(&orderflow_testkit::tools::directory())?;
-    orderflow::build(root)?;
+    let program = crate::release::binary(root)?;
     let scenarios = [Scenario::Undisturbed, Scenario::Outage, Scenario::Refusing];
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let mut runs = Vec::new();
     for scenario in scenarios.into_iter().filter(|scenario| arguments.only.is_none_or(|only| only == *scenario)) {
         println!("{}: siege -c{} -t{}S ...", scenario.name(), arguments.clients, arguments.seconds);
-        runs.push(runtime.block_on(one(root, &siege, scenario, arguments))?);
+        runs.push(runtime.block_on(one(&program, &siege, scenario, arguments))?);
     }
     println!("{}", report::table(&runs));
     if let Some(path) = &arguments.json {
@@ -94,9 +94,9 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one(root: &Path, siege: &Path, scenario: Scenario, arguments: &Arguments) -> anyhow::Result<Run> {
+async fn one(program: &Path, siege: &Path, scenario: Scenario, arguments: &Arguments) -> anyhow::Result<Run> {
     let provider = Provider::start(scenario.behaviour()).await?;
-    let orderflow = Orderflow::start(root, &provider.url()).await?;
+    let orderflow = Orderflow::start(program, &provider.url()).await?;
     let load =
         tool::Load { url: format!("http://{}/food-delivery/orders", orderflow.http), body: ORDER, clients: arguments.clients, seconds: arguments.seconds };
     let seconds = Duration::from_secs(arguments.seconds);

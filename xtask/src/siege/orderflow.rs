@@ -36,20 +36,12 @@ pub(super) struct Order {
     pub(super) refunded: i64,
 }
 
-/// Builds the release binary.
-pub(super) fn build(root: &Path) -> anyhow::Result<()> {
-    let status = std::process::Command::new(env!("CARGO")).args(["build", "--release", "--package", "orderflow"]).current_dir(root).status();
-    ensure!(status.context("cargo cannot be started")?.success(), "orderflow cannot be built");
-    Ok(())
-}
-
 impl Orderflow {
-    /// Starts an instance on an empty directory, whose payments go to the provider at `url`.
-    pub(super) async fn start(root: &Path, url: &str) -> anyhow::Result<Self> {
+    /// Starts an instance of `program` on an empty directory, whose payments go to the provider at `url`.
+    pub(super) async fn start(program: &Path, url: &str) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("cannot create a directory")?;
         let addresses_file = directory.path().join("addresses.json");
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |target| root.join(target));
-        let mut command = Command::new(target.join("release/orderflow"));
+        let mut command = Command::new(program);
         command.args([
             "up",
             "--ephemeral",

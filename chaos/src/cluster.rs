@@ -1,0 +1,143 @@
+//! The processes of one system, its roles split among them: a broker, who decides on orders, who calls the provider, who follows, and who serves.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+use tokio::sync::watch;
+
+use crate::Options;
+use crate::error::{Doing as _, Error};
+use crate::ledger::SYSTEM;
+use crate::process::Process;
+use crate::random::Random;
+
+/// Which process is which.
+pub(crate) const BROKER: usize = 0;
+/// The process that serves.
+pub(crate) const API: usize = 4;
+
+/// Names of the processes, and what each is told to do.
+const ROLES: [(&str, &[&str]); 5] = [
+    ("broker", &["--roles=broker"]),
+    ("orders", &["--roles=processors", "--only=orders"]),
+    ("payments", &["--roles=processors", "--only=payments"]),
+    ("followers", &["--roles=processors", "--without=orders,payments"]),
+    ("api", &["--roles=views,api"]),
+];
+
+/// Processes that may be stopped while another one takes over, and what the other one is called.
+pub(crate) const OWNERS: [(usize, &str); 3] = [(1, "orders-spare"), (2, "payments-spare"), (3, "followers-spare")];
+
+/// Returns the name of a process.
+pub(crate) fn name(index: usize) -> &'static str {
+    ROLES[index].0
+}
+
+/// Ports that no outgoing connection takes.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// The running processes.
+pub(crate) struct Cluster {
+    pub(crate) processes: Vec<Process>,
+    pub(crate) sc: String,
+    settings: Settings,
+    /// Where the API is; it changes when it is started again.
+    api: watch::Sender<String>,
+}
+
+/// What all processes are told.
+struct Settings {
+    program: std::path::PathBuf,
+    directory: std::path::PathBuf,
+    common: Vec<String>,
+}
+
+impl Cluster {
+    /// Starts all processes and waits until they are ready.
+    pub(crate) async fn start(options: &Options, provider: &str) -> Result<Self, Error> {
+        let mut random = Random::of(options.seed ^ u64::from(std::process::id()), 0);
+        let (sc, spu) = (free_address(&mut random)?, free_address(&mut random)?);
+        let config = options.directory.join("chaos.toml");
+        fs::write(&config, settings(options)).doing(|| format!("cannot write `{}`", config.display()))?;
+        let mut common = vec![
+            format!("--systems={SYSTEM}"),
+            format!("--partitions={}", options.partitions),
+            format!("--config={}", config.display()),
+            "--http-addr=127.0.0.1:0".to_owned(),
+            "--metrics-addr=127.0.0.1:0".to_owned(),
+            format!("--payment-provider-url={provider}"),
+            format!("--payment-try-timeout-ms={}", options.pace.try_timeout_ms),
+            format!("--payment-call-timeout-ms={}", options.pace.call_timeout_ms),
+            format!("--payment-settle-ms={}", options.pace.settle_ms),
+        ];
+        common.extend(options.mongodb.iter().map(|uri| format!("--mongodb={uri}")));
+        let settings = Settings { program: options.program.clone(), directory: options.directory.clone(), common };
+        let mut processes = Vec::new();
+        for (index, (name, flags)) in ROLES.into_iter().enumerate() {
+            let place = if index == BROKER { vec![format!("--sc-addr={sc}"), format!("--spu-addr={spu}")] } else { vec![format!("--fluvio={sc}")] };
+            processes.push(settings.process(name, flags, place)?);
+        }
+        let mut cluster = Self { processes, sc, settings, api: watch::Sender::new(String::new()) };
+        for index in 0..cluster.processes.len() {
+            cluster.restart(index).await?;
+        }
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
+    /// Starts a process that was killed.
+    pub(crate) async fn restart(&mut self, index: usize) -> Result<(), Error> {
+        let process = &mut self.processes[index];
+        process.start().await?;
+        if index == API {
+            self.api.send_replace(process.address("http")?);
+        }
+        Ok(())
+    }
+
+    /// Waits until all are ready.
+    pub(crate) async fn ready(&mut self) -> Result<(), Error> {
+        for process in &mut self.processes {
+            process.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Describes another process that does what one of these does, with a directory of its own.
+    pub(crate) fn spare(&self, index: usize, name: &'static str) -> Result<Process, Error> {
+        self.settings.process(name, ROLES[index].1, vec![format!("--fluvio={}", self.sc)])
+    }
+
+    /// Returns where the API is, now and from now on.
+    pub(crate) fn api(&self) -> watch::Receiver<String> {
+        self.api.subscribe()
+    }
+}
+
+impl Settings {
+    fn process(&self, name: &'static str, flags: &[&str], place: Vec<String>) -> Result<Process, Error> {
+        let arguments = flags.iter().map(ToString::to_string).chain(place).chain(self.common.iter().cloned()).collect();
+        Process::new(name, &self.program, Path::new(&self.directory), arguments)
+    }
+}
+
+/// Returns an address that the broker has whenever it is started again.
+fn free_address(random: &mut Random) -> Result<String, Error> {
+    for _ in 0..100 {
+        let port = PORTS.start + random.below(u64::from(PORTS.end - PORTS.start)) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(format!("127.0.0.1:{port}"));
+        }
+    }
+    Err(Error::new("there is no free port"))
+}
+
+/// Orders that wait are given up sooner than by default, so that a run sees it, and breakers look again soon.
+fn settings(options: &Options) -> String {
+    let pace = &options.pace;
+    format!(
+        "[business.{SYSTEM}]\ngiveUpMs = {}\nunavailableGiveUpMs = {}\nretriesPerSecond = 100\n\n[business.{SYSTEM}.breaker]\nminimumNumberOfCalls = 50\nwaitDurationInOpenMs = 2000\n",
+        pace.give_up_ms, pace.unavailable_give_up_ms
+    )
+}

@@ -1,0 +1,103 @@
+//! Kills everything while orders come in, and proves from outside that each had its effect once.
+//!
+//! [`run`] starts real `orderflow` processes with their roles split, a payment provider with books of its own, and customers; kills and stops processes as a seed says, the broker
+//! included; waits until everything is quiet; and lets an independent [`ledger`] read topics, books and views. It depends on none of our crates, and looks at the processes through files,
+//! signals, HTTP and the official Fluvio client only. What is promised, and how it is proved, is in `docs/guarantees.md`.
+
+mod cluster;
+mod customers;
+mod error;
+pub mod ledger;
+pub mod limits;
+mod plan;
+mod process;
+mod provider;
+mod random;
+mod reader;
+mod report;
+mod run;
+mod unrest;
+mod views;
+
+pub use error::Error;
+pub use report::Report;
+pub use run::run;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a run is made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The `orderflow` program.
+    pub program: PathBuf,
+    /// Where everything is kept; empty at the beginning.
+    pub directory: PathBuf,
+    /// Orders that are placed.
+    pub orders: usize,
+    /// How often a process is killed, at least.
+    pub kills: usize,
+    /// How often a process is stopped while another one takes over, and then goes on.
+    pub pauses: usize,
+    /// How long it is stopped.
+    pub pause: Duration,
+    /// Whom, when and what: the same seed, the same decisions.
+    pub seed: u64,
+    /// Partitions of every topic.
+    pub partitions: u32,
+    /// Customers at a time.
+    pub customers: usize,
+    /// MongoDB for the views, which is not killed; without it they are embedded.
+    pub mongodb: Option<String>,
+    /// How long things may take.
+    pub pace: Pace,
+    /// Whether progress is printed.
+    pub is_told: bool,
+}
+
+/// How long what waits may take.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// How long an unanswered attempt stays open.
+    pub give_up_ms: u64,
+    /// How long an order waits for a partner that is not available.
+    pub unavailable_give_up_ms: u64,
+    /// How long one request to the provider may take.
+    pub try_timeout_ms: u64,
+    /// How long a charge is tried before it is only asked about.
+    pub call_timeout_ms: u64,
+    /// So long after a request the provider carries it out or never.
+    pub settle_ms: u64,
+    /// How long the provider takes for charges that are given up meanwhile.
+    pub very_slow: Duration,
+    /// How long nothing may happen while something does not fit, before it is taken for what it is.
+    pub patience: Duration,
+}
+
+impl Pace {
+    /// For a run of minutes or hours.
+    pub fn long() -> Self {
+        Self {
+            give_up_ms: 5_000,
+            unavailable_give_up_ms: 60_000,
+            try_timeout_ms: 3_000,
+            call_timeout_ms: 60_000,
+            settle_ms: 120_000,
+            very_slow: Duration::from_secs(7),
+            patience: Duration::from_secs(150),
+        }
+    }
+
+    /// For a run that must be over in a minute.
+    pub fn short() -> Self {
+        Self {
+            give_up_ms: 2_000,
+            unavailable_give_up_ms: 10_000,
+            try_timeout_ms: 1_000,
+            call_timeout_ms: 10_000,
+            settle_ms: 10_000,
+            very_slow: Duration::from_millis(2_500),
+            patience: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Every bound of this crate.
+
+use std::time::Duration;
+
+/// Exceptions of a law that are told in full; the rest is counted.
+pub const EXCEPTIONS_TOLD_MAX: usize = 20;
+/// How long a process may take to start, to become ready, or to end.
+pub const START_LIMIT: Duration = Duration::from_secs(60);
+/// Pause between two looks at something that is waited for.
+pub const POLL: Duration = Duration::from_millis(20);
+/// How long a sender waits for an answer before it sends again.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// How often a command is sent before the run is given up: something is down for good.
+pub const SENDS_MAX: usize = 400;
+/// Pause before a command is sent again.
+pub const RESEND_PAUSE: Duration = Duration::from_millis(100);
+/// How long the official client may take for one step: connecting, the next record of a backlog.
+pub const CLIENT_LIMIT: Duration = Duration::from_secs(10);
+/// How often an end of a topic is asked for.
+pub const READS_MAX: usize = 100;
+/// Documents on a page of a view.
+pub const PAGE: usize = 100;
+/// Bytes of a request to the provider.
+pub const PROVIDER_REQUEST_BYTES_MAX: usize = 64 * 1024;

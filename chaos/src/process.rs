@@ -1,0 +1,131 @@
+//! A real `orderflow` process: started, killed, stopped, started again on what it left behind.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+use crate::error::{Doing as _, Error};
+use crate::limits::{POLL, START_LIMIT};
+
+/// A process, or what is left of it.
+pub(crate) struct Process {
+    pub(crate) name: &'static str,
+    program: PathBuf,
+    directory: PathBuf,
+    arguments: Vec<String>,
+    child: Option<Child>,
+    addresses: Value,
+    http: reqwest::Client,
+    starts: u32,
+}
+
+impl Process {
+    /// Describes a process that runs below `directory` with these arguments.
+    pub(crate) fn new(name: &'static str, program: &Path, directory: &Path, arguments: Vec<String>) -> Result<Self, Error> {
+        let directory = directory.join(name);
+        fs::create_dir_all(&directory).doing(|| format!("cannot create `{}`", directory.display()))?;
+        let http = reqwest::Client::builder().no_proxy().timeout(START_LIMIT).build().doing(|| "no HTTP client".to_owned())?;
+        Ok(Self { name, program: program.to_owned(), directory, arguments, child: None, addresses: Value::Null, http, starts: 0 })
+    }
+
+    /// Starts it, and waits until it says where it can be reached.
+    pub(crate) async fn start(&mut self) -> Result<(), Error> {
+        let began = Instant::now();
+        loop {
+            self.spawn()?;
+            while began.elapsed() < START_LIMIT {
+                if let Some(addresses) = fs::read(self.addresses_file()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+                    self.addresses = addresses;
+                    return Ok(());
+                }
+                if self.has_ended()? {
+                    break;
+                }
+                sleep(POLL).await;
+            }
+            // Its port may be in use for the moment.
+            if began.elapsed() >= START_LIMIT {
+                return Err(Error::new(format!("`{}` does not start; see `{}`", self.name, self.log_file().display())));
+            }
+            sleep(POLL * 10).await;
+        }
+    }
+
+    fn spawn(&mut self) -> Result<(), Error> {
+        let _ = fs::remove_file(self.addresses_file());
+        let log = File::options().create(true).append(true).open(self.log_file()).doing(|| format!("cannot write `{}`", self.log_file().display()))?;
+        let mut command = Command::new(&self.program);
+        command.arg("up").arg("--data-dir").arg(self.directory.join("data")).arg("--addresses-file").arg(self.addresses_file());
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ORDERFLOW_") || name == "RUST_LOG") {
+            command.env_remove(name);
+        }
+        self.child = Some(command.spawn().doing(|| format!("`{}` cannot be started", self.program.display()))?);
+        self.starts += 1;
+        Ok(())
+    }
+
+    fn addresses_file(&self) -> PathBuf {
+        self.directory.join("addresses.json")
+    }
+
+    /// Returns where it writes what it has to say.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    /// Returns one of its addresses.
+    pub(crate) fn address(&self, name: &str) -> Result<String, Error> {
+        self.addresses[name].as_str().map(str::to_owned).ok_or_else(|| Error::new(format!("`{}` did not say its {name} address", self.name)))
+    }
+
+    pub(crate) fn has_ended(&mut self) -> Result<bool, Error> {
+        let Some(child) = &mut self.child else { return Ok(true) };
+        Ok(child.try_wait().doing(|| format!("the state of `{}` is unknown", self.name))?.is_some())
+    }
+
+    /// Returns whether it is ready now.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let Ok(address) = self.address("http") else { return false };
+        self.http.get(format!("http://{address}/health/ready")).send().await.is_ok_and(|answer| answer.status() == 200)
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn ready(&mut self) -> Result<(), Error> {
+        let began = Instant::now();
+        while !self.is_ready().await {
+            if self.has_ended()? {
+                return Err(Error::new(format!("`{}` has ended by itself; see `{}`", self.name, self.log_file().display())));
+            }
+            if began.elapsed() > START_LIMIT {
+                return Err(Error::new(format!("`{}` is not ready after {START_LIMIT:?}; see `{}`", self.name, self.log_file().display())));
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Kills it as a power cut would.
+    pub(crate) async fn kill(&mut self) -> Result<(), Error> {
+        if self.has_ended()? {
+            return Err(Error::new(format!("`{}` had ended by itself before it could be killed; see `{}`", self.name, self.log_file().display())));
+        }
+        match &mut self.child {
+            Some(child) => child.kill().await.doing(|| format!("`{}` cannot be killed", self.name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Error> {
+        let id = self.child.as_ref().and_then(Child::id).and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let id = id.ok_or_else(|| Error::new(format!("`{}` does not run", self.name)))?;
+        kill_process(id, signal).doing(|| format!("`{}` cannot be signalled", self.name))
+    }
+}

@@ -1,0 +1,80 @@
+//! A run from its beginning to its report.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::cluster::{API, Cluster};
+use crate::customers::{self, Counter, Progress, SentLog};
+use crate::error::{Doing as _, Error};
+use crate::ledger::{Ledger, Outside, Verdicts};
+use crate::provider::Provider;
+use crate::report::Report;
+use crate::{Options, limits, reader, unrest, views};
+
+/// So long nothing may be written before it is looked whether everything fits.
+const QUIET: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Makes a run and returns what it found.
+///
+/// # Errors
+/// [`Error`] if it cannot be made, or not to its end: a process ends by itself, orders make no progress, a topic has a hole.
+pub async fn run(options: &Options) -> Result<Report, Error> {
+    fs::create_dir_all(&options.directory).doing(|| format!("cannot create `{}`", options.directory.display()))?;
+    let provider = Provider::start(options.seed, options.pace.very_slow, &options.directory.join("provider.ndjson")).await?;
+    let mut cluster = Cluster::start(options, provider.url()).await?;
+    let began = Instant::now();
+    let progress = Arc::new(Progress::new(options.orders));
+    let sent = Arc::new(SentLog::new(&options.directory.join("sent.ndjson"))?);
+    let counter = Counter { seed: options.seed, sc: cluster.sc.clone(), api: cluster.api(), progress: Arc::clone(&progress), sent: Arc::clone(&sent) };
+    let (tally, ()) = tokio::try_join!(unrest::make(&mut cluster, options, &progress), customers::play(&counter, options.customers))?;
+    let load = began.elapsed();
+    cluster.ready().await?;
+    let mut ledger = Ledger::default();
+    let verdicts = settle(options, &mut cluster, &provider, &sent, &mut ledger).await?;
+    let took = (load, began.elapsed() - load);
+    let mut figures = vec![
+        ("sendings", progress.sendings.load(Ordering::Relaxed)),
+        ("of them without an answer", progress.doubtful.load(Ordering::Relaxed)),
+        ("requests to the provider", provider.requests()),
+        ("movements of money", provider.movements().len() as u64),
+        ("kills while restoring", tally.while_restoring as u64),
+    ];
+    figures.extend(ledger.figures());
+    let panics = panics(&cluster);
+    Ok(Report { seed: options.seed, kills: tally.kills, pauses: tally.pauses, took, figures, verdicts, panics })
+}
+
+/// Waits until everything fits, or nothing happens any more.
+async fn settle(options: &Options, cluster: &mut Cluster, provider: &Provider, sent: &SentLog, ledger: &mut Ledger) -> Result<Verdicts, Error> {
+    let client = reqwest::Client::builder().no_proxy().timeout(limits::ANSWER_LIMIT).build().doing(|| "no HTTP client".to_owned())?;
+    let mut outside = Outside { sent: sent.all(), ..Outside::default() };
+    let mut quiet_since = Instant::now();
+    loop {
+        if reader::read(&cluster.sc, options.partitions, ledger).await? > 0 {
+            quiet_since = Instant::now();
+        }
+        let (quiet, is_settled) = (quiet_since.elapsed(), ledger.is_settled());
+        if (quiet > QUIET && is_settled) || quiet > options.pace.patience {
+            cluster.ready().await?;
+            let api = cluster.processes[API].address("http")?;
+            (outside.orders, outside.notifications) = (views::all(&client, &api, "orders").await?, views::all(&client, &api, "notifications").await?);
+            outside.movements = provider.movements();
+            let verdicts = ledger.judge(&outside);
+            if verdicts.exceptions() == 0 || quiet > options.pace.patience {
+                return Ok(verdicts);
+            }
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn panics(cluster: &Cluster) -> Vec<String> {
+    let logs = cluster.processes.iter().filter_map(|process| fs::read_to_string(process.log_file()).ok().map(|log| (process.name, log)));
+    let lines = logs.flat_map(|(name, log)| log.lines().filter(|line| line.contains("panicked at")).map(|line| format!("{name}: {line}")).collect::<Vec<_>>());
+    lines.collect()
+}
