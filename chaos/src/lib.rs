@@ -55,6 +55,26 @@ pub struct Options {
     pub is_told: bool,
 }
 
+impl Options {
+    /// For a run of less than a minute, in which everybody is killed and one hangs for a while.
+    pub fn short(program: PathBuf, directory: PathBuf, seed: u64) -> Self {
+        Self {
+            program,
+            directory,
+            orders: 600,
+            kills: 8,
+            pauses: 1,
+            pause: Duration::from_secs(3),
+            seed,
+            partitions: 2,
+            customers: 16,
+            mongodb: None,
+            pace: Pace::short(),
+            is_told: true,
+        }
+    }
+}
+
 /// How long what waits may take.
 #[derive(Debug, Clone)]
 pub struct Pace {

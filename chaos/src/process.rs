@@ -57,6 +57,16 @@ impl Process {
         }
     }
 
+    /// Starts it and kills it so long after, whether or not it got anywhere.
+    pub(crate) async fn start_in_vain(&mut self, lives: std::time::Duration) -> Result<(), Error> {
+        self.spawn()?;
+        sleep(lives).await;
+        match &mut self.child {
+            Some(child) => child.kill().await.doing(|| format!("`{}` cannot be killed", self.name)),
+            None => Ok(()),
+        }
+    }
+
     fn spawn(&mut self) -> Result<(), Error> {
         let _ = fs::remove_file(self.addresses_file());
         let log = File::options().create(true).append(true).open(self.log_file()).doing(|| format!("cannot write `{}`", self.log_file().display()))?;

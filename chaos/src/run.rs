@@ -42,7 +42,7 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
         ("of them without an answer", progress.doubtful.load(Ordering::Relaxed)),
         ("requests to the provider", provider.requests()),
         ("movements of money", provider.movements().len() as u64),
-        ("kills while restoring", tally.while_restoring as u64),
+        ("kills while starting", tally.while_restoring as u64),
     ];
     figures.extend(ledger.figures());
     let panics = panics(&cluster);

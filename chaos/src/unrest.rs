@@ -24,7 +24,7 @@ const CONTEST_ORDERS: usize = 20;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     pub(crate) kills: BTreeMap<&'static str, usize>,
-    /// Kills of a process that was not ready yet.
+    /// Kills of a process that had just been started.
     pub(crate) while_restoring: usize,
     pub(crate) pauses: BTreeMap<&'static str, usize>,
 }
@@ -82,34 +82,36 @@ impl Unrest<'_> {
         Ok(())
     }
 
-    /// Kills one process and starts it again; sometimes a second time before it is ready.
+    /// Kills one process, sometimes another one with it, and starts them again; sometimes also while they start.
     async fn kill(&mut self, round: usize) -> Result<(), Error> {
         let processes = self.cluster.processes.len() as u64;
         let is_broker_due = round % BROKER_EVERY == BROKER_EVERY / 2;
         let victim = if is_broker_due { BROKER } else { self.random.below(processes) as usize };
-        let (is_ready_first, is_killed_again) = (self.random.percent(60), self.random.percent(25));
+        let other = self.random.below(processes) as usize;
+        let (is_ready_first, is_pair, is_killed_again) = (self.random.percent(60), self.random.percent(15), self.random.percent(25));
         if is_ready_first {
             self.cluster.processes[victim].ready().await?;
         } else {
             sleep(Duration::from_millis(self.random.below(300))).await;
         }
-        self.kill_now(victim).await?;
-        if is_killed_again && self.tally.count() < self.options.kills {
-            sleep(Duration::from_millis(self.random.below(500))).await;
-            if !self.cluster.processes[victim].is_ready().await {
-                self.tally.while_restoring += 1;
-            }
-            self.kill_now(victim).await?;
+        let victims = if is_pair && other != victim { vec![victim, other] } else { vec![victim] };
+        for victim in &victims {
+            let process = &mut self.cluster.processes[*victim];
+            process.kill().await?;
+            *self.tally.kills.entry(process.name).or_default() += 1;
+        }
+        sleep(Duration::from_millis(self.random.below(1_000))).await;
+        if is_killed_again {
+            let lives = Duration::from_millis(self.random.below(600));
+            let process = &mut self.cluster.processes[victim];
+            process.start_in_vain(lives).await?;
+            *self.tally.kills.entry(process.name).or_default() += 1;
+            self.tally.while_restoring += 1;
+        }
+        for victim in victims {
+            self.cluster.restart(victim).await?;
         }
         Ok(())
-    }
-
-    async fn kill_now(&mut self, victim: usize) -> Result<(), Error> {
-        let process = &mut self.cluster.processes[victim];
-        process.kill().await?;
-        *self.tally.kills.entry(process.name).or_default() += 1;
-        sleep(Duration::from_millis(self.random.below(1_000))).await;
-        self.cluster.restart(victim).await
     }
 
     /// Stops one process as a machine that hangs, lets another one take its processors over, lets the first one go on as if nothing had been, and kills one of them.

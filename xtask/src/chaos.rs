@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 100)]
     kills: usize,
     /// How often a process is stopped while another one takes over, and then goes on
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     pauses: usize,
     /// How long it is stopped, in seconds
     #[arg(long, default_value_t = 60)]
@@ -34,6 +34,9 @@ pub(crate) struct Arguments {
     /// Partitions of every topic
     #[arg(long, default_value_t = 4)]
     partitions: u32,
+    /// Make the run that is part of the tests, with this seed; orders, kills and the rest are then those of the test
+    #[arg(long)]
+    short: bool,
     /// The business; one is played so far
     #[arg(long, default_value = orderflow_chaos::ledger::SYSTEM)]
     system: String,
@@ -66,20 +69,19 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         None => crate::release::binary(root)?,
     };
     let mongod = arguments.mongodb.then(Mongod::try_start_owned).transpose().context("no MongoDB")?;
-    let options = Options {
-        program,
-        directory,
+    let short = Options::short(program, directory, arguments.seed);
+    let long = Options {
         orders: arguments.orders,
         kills: arguments.kills,
         pauses: arguments.pauses,
         pause: Duration::from_secs(arguments.pause_seconds),
-        seed: arguments.seed,
         partitions: arguments.partitions,
         customers: arguments.customers,
         mongodb: mongod.as_ref().map(|mongod| mongod.uri().to_owned()),
         pace: Pace::long(),
-        is_told: true,
+        ..short.clone()
     };
+    let options = if arguments.short { short } else { long };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let report = runtime.block_on(orderflow_chaos::run(&options))?;
     println!("{report}");

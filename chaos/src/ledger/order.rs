@@ -36,6 +36,12 @@ const DEFERRED: &str = "PaymentDeferred";
 const CANCELLED: &str = "Cancelled";
 const REJECTED: &str = "Rejected";
 
+/// Returns whether a later attempt than the event's was made.
+fn is_given_up(event: &Event) -> bool {
+    let attempts = event.data.get("payment").and_then(|payment| payment.get("attempts")).and_then(Value::as_i64);
+    attempts > event.number("attempt")
+}
+
 impl Order {
     pub(super) fn is_waiting(&self) -> bool {
         [PENDING, DEFERRED].contains(&self.status)
@@ -81,7 +87,8 @@ impl Order {
                 self.was_placed = true;
                 waits && self.charged(event, Charge::Kept)
             }
-            "PaymentUnwanted" => !waits && self.charged(event, Charge::Owed),
+            // While an order waits, this happens to an attempt that was given up for a later one.
+            "PaymentUnwanted" => (!waits || is_given_up(event)) && self.charged(event, Charge::Owed),
             "OrderRefunded" => {
                 let attempt = event.number("attempt").unwrap_or_default();
                 event.number("amount") == Some(self.price) && self.charges.insert(attempt, Charge::Returned) == Some(Charge::Owed)

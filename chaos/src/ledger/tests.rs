@@ -293,3 +293,19 @@ fn a_command_that_was_forwarded_has_the_outcome_that_it_got_there() {
     evening(&[]).breaks(Law::OneOutcome);
     evening(&[9, 10]).breaks(Law::OneOutcome);
 }
+
+/// A first attempt is given up for a second one, which is under way; then the first is approved after all.
+#[test]
+fn a_charge_that_was_given_up_for_a_later_attempt_is_given_back_while_the_order_waits() {
+    let evening = |attempts: i64| {
+        let mut evening = Evening::right();
+        let payment = |captured: i64, refunded: i64| json!({"attempts": attempts, "captured": captured, "refunded": refunded});
+        let about = |evening: &mut Evening, kind: &str, status: &str, more: Value| evening.about("k-9", "o-9", kind, status, 0, 0, more);
+        evening.sent("o-9", "k-9", "PlaceOrder");
+        about(&mut evening, "OrderRequested", "PaymentPending", json!({"items": []}));
+        about(&mut evening, "PaymentDeferred", "PaymentDeferred", json!({"reason": "PaymentTimedOut"}));
+        about(&mut evening, "PaymentUnwanted", "PaymentDeferred", json!({"attempt": 1, "payment": payment(PRICE, 0)}));
+        evening.judged().of(Law::Rules).exceptions
+    };
+    assert_eq!((evening(2), evening(1)), (0, 1));
+}

@@ -4,27 +4,16 @@
 //! charge and document says a ledger that shares no code with what is tried (`orderflow-chaos`).
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use orderflow_chaos::{Options, Pace, run};
+use orderflow_chaos::{Options, run};
+
+/// In this run everybody is killed.
+const SEED: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_effect_happens_once_whoever_is_killed() {
     let directory = tempfile::tempdir().expect("a directory");
-    let options = Options {
-        program: PathBuf::from(env!("CARGO_BIN_EXE_orderflow")),
-        directory: directory.path().to_owned(),
-        orders: 600,
-        kills: 8,
-        pauses: 1,
-        pause: Duration::from_secs(3),
-        seed: 20,
-        partitions: 2,
-        customers: 16,
-        mongodb: None,
-        pace: Pace::short(),
-        is_told: true,
-    };
+    let options = Options::short(PathBuf::from(env!("CARGO_BIN_EXE_orderflow")), directory.path().to_owned(), SEED);
     let report = match run(&options).await {
         Ok(report) => report,
         Err(error) => panic!("the run came to no end, it is kept in {}: {error} ({error:?})", directory.keep().display()),
