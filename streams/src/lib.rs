@@ -5,7 +5,8 @@
 //!
 //! What it is not: it knows no business, no HTTP and no database beyond the local cache of a task's state.
 //!
-//! Where to start reading: [`topology`] (an application as data), [`processor`] (what you write), [`task`] (the transaction), [`runtime`] (how tasks run on a log), [`testing`] (how you test yours).
+//! Where to start reading: [`guide`] leads from one function to an application on a cluster. Then [`topology`] (an application as data), [`processor`] (what you write), [`window`] and
+//! [`join`] (what you build with), [`testing`] (how you test it); [`task`] (the transaction) and [`runtime`] (how tasks run on a log) are the machine underneath.
 
 pub mod assignment;
 pub mod backoff;
@@ -13,6 +14,7 @@ pub mod breaker;
 pub mod envelope;
 pub mod fluvio;
 pub mod guard;
+pub mod guide;
 pub mod join;
 pub mod journal;
 pub mod limits;

@@ -5,6 +5,7 @@
 mod calls;
 mod inbox;
 mod incarnation;
+mod membership;
 mod sender;
 mod source;
 
@@ -12,16 +13,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::assignment::{Duty, TaskId};
 use crate::log::{Log, LogError};
 use crate::processor::Call;
 use crate::state::store::Stores;
 use crate::task::SnapshotPolicy;
-use crate::telemetry::{Event, Observer, Phase, TaskName, with_sources};
-use crate::time::Clock;
+use crate::telemetry::{Event, NoObserver, Observer, Phase, TaskName, with_sources};
+use crate::time::{Clock, SystemClock};
 use crate::topology::{ProcessorSpec, Topology, TopologyError};
 
 /// Makes calls to one outside system.
@@ -54,8 +56,41 @@ pub struct Options {
     pub snapshots: SnapshotPolicy,
     /// Hears what happens.
     pub observer: Arc<dyn Observer>,
-    /// Name of this instance: part of the owner in its fences, for people.
+    /// Name of this instance: the same after a restart, and another one in each instance of an application. Part of the owner in its fences.
     pub instance: String,
+    /// How instances share the tasks; `None`: this one has all of them.
+    pub assignment: Option<AssignmentOptions>,
+}
+
+impl Options {
+    /// Returns what a runtime needs at least: the wall clock, no outside systems, nobody who hears anything, all tasks for itself.
+    pub fn new(log: Arc<dyn Log>, stores: Arc<dyn Stores>, instance: &str) -> Self {
+        Self {
+            log,
+            stores,
+            clock: Arc::new(SystemClock),
+            calls: BTreeMap::new(),
+            snapshots: SnapshotPolicy::default(),
+            observer: Arc::new(NoObserver),
+            instance: instance.to_owned(),
+            assignment: None,
+        }
+    }
+}
+
+/// How the instances of an application share its tasks.
+#[derive(Debug, Clone)]
+pub struct AssignmentOptions {
+    /// Topic of one partition in which they agree.
+    pub topic: String,
+    /// How many instances follow each task besides its owner, to take it over at once.
+    pub standbys: usize,
+    /// How often an instance says that it lives.
+    pub heartbeat: Duration,
+    /// An instance that is silent for so long is taken for dead.
+    pub session: Duration,
+    /// How long a new owner waits for the former one to finish with a task.
+    pub release: Duration,
 }
 
 /// Why a runtime does not start.
@@ -113,7 +148,10 @@ type Statuses = BTreeMap<String, TaskStatus>;
 /// A running application. Dropping it stops its tasks at once; [`Runtime::stop`] lets them finish.
 pub struct Runtime {
     tasks: JoinSet<()>,
+    membership: JoinSet<()>,
     shutdown: CancellationToken,
+    /// All tasks have ended.
+    ended: CancellationToken,
     statuses: watch::Receiver<Statuses>,
 }
 
@@ -135,8 +173,13 @@ impl Runtime {
             let partitions = copartitions(&*options.log, spec).await?;
             plans.extend((0..partitions).map(|partition| (spec.clone(), partition, partitions)));
         }
+        let initial = if options.assignment.is_some() { Duty::Idle } else { Duty::Owner };
+        let (finished_sender, finished) = mpsc::unbounded_channel();
+        let mut duties = BTreeMap::new();
         let mut tasks = JoinSet::new();
         for (spec, partition, partitions) in plans {
+            let duty = watch::Sender::new(initial);
+            let id = TaskId::new(&spec.name, partition);
             let runner = Runner {
                 application: topology.application.clone(),
                 spec,
@@ -144,12 +187,23 @@ impl Runtime {
                 partitions,
                 options: options.clone(),
                 shutdown: shutdown.clone(),
+                stop: shutdown.child_token(),
+                duty: duty.subscribe(),
+                finished: finished_sender.clone(),
                 statuses: sender.clone(),
             };
-            runner.report(Phase::Waiting, None);
+            duties.insert(id, duty);
+            if initial == Duty::Owner {
+                runner.report(Phase::Waiting, None);
+            }
             tasks.spawn(runner.run());
         }
-        Ok(Self { tasks, shutdown, statuses })
+        let ended = CancellationToken::new();
+        let membership =
+            membership::Membership { application: topology.application.clone(), options, duties, finished, statuses: sender, ended: ended.clone() };
+        let mut memberships = JoinSet::new();
+        memberships.spawn(membership.run());
+        Ok(Self { tasks, membership: memberships, shutdown, ended, statuses })
     }
 
     /// Returns how each task is, by name.
@@ -162,10 +216,10 @@ impl Runtime {
         self.statuses.clone()
     }
 
-    /// Returns once every task runs.
+    /// Returns once this instance knows its share of the tasks, and every one of them runs or is followed.
     pub async fn wait_running(&self) {
         let mut statuses = self.statuses.clone();
-        let all_run = |statuses: &Statuses| statuses.values().all(|status| status.phase == Phase::Running);
+        let all_run = |statuses: &Statuses| !statuses.is_empty() && statuses.values().all(|status| matches!(status.phase, Phase::Running | Phase::Standby));
         // The sender lives as long as the tasks do.
         let _ = statuses.wait_for(all_run).await;
     }
@@ -174,6 +228,8 @@ impl Runtime {
     pub async fn stop(mut self) {
         self.shutdown.cancel();
         while self.tasks.join_next().await.is_some() {}
+        self.ended.cancel();
+        while self.membership.join_next().await.is_some() {}
     }
 }
 
@@ -204,6 +260,12 @@ struct Runner {
     partitions: u32,
     options: Options,
     shutdown: CancellationToken,
+    /// The present incarnation is to end.
+    stop: CancellationToken,
+    /// What this instance does for the task.
+    duty: watch::Receiver<Duty>,
+    /// Hears when it has finished with the task.
+    finished: mpsc::UnboundedSender<TaskId>,
     statuses: Arc<watch::Sender<Statuses>>,
 }
 
@@ -236,12 +298,49 @@ impl Runner {
         self.statuses.borrow().get(&self.id()).is_some_and(|status| status.phase == Phase::Running)
     }
 
-    async fn run(self) {
+    /// Returns once this instance has nothing to do for the task any more, or less than before: then the incarnation is told to stop.
+    async fn withdraw(&self) {
+        let mut duty = self.duty.clone();
+        let mut most = Duty::Idle;
+        loop {
+            let now = *duty.borrow_and_update();
+            if now < most || now == Duty::Idle {
+                self.stop.cancel();
+            }
+            most = most.max(now);
+            if duty.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    async fn run(mut self) {
         let mut wait = WAIT_FIRST;
         // What was told last: a disk that stays full is said once, not at every try.
         let mut told = None;
-        while !self.shutdown.is_cancelled() {
-            let Err(problem) = incarnation::run(&self).await else { break };
+        let shutdown = self.shutdown.clone();
+        let mut duty = self.duty.clone();
+        loop {
+            tokio::select! {
+                _ = duty.wait_for(|duty| *duty != Duty::Idle) => {}
+                () = shutdown.cancelled() => {}
+            }
+            if shutdown.is_cancelled() {
+                break;
+            }
+            self.stop = shutdown.child_token();
+            let ended = tokio::select! {
+                ended = incarnation::run(&self) => ended,
+                () = self.withdraw() => continue,
+            };
+            let Err(problem) = ended else {
+                wait = WAIT_FIRST;
+                if !shutdown.is_cancelled() {
+                    self.forget();
+                    let _ = self.finished.send(TaskId::new(&self.spec.name, self.partition));
+                }
+                continue;
+            };
             // One that ran had its log and its store; what stopped it is over. A fence means that somebody else is at it: those two must not chase each other.
             if self.is_running() && problem.kind() != "fenced" {
                 (wait, told) = (WAIT_FIRST, None);
@@ -253,10 +352,16 @@ impl Runner {
             self.report(Phase::Waiting, Some(with_sources(&problem)));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.shutdown.cancelled() => {}
+                () = shutdown.cancelled() => {}
             }
             wait = (wait * 2).min(WAIT_MAX);
         }
         self.report(Phase::Stopped, None);
+    }
+
+    /// Says nothing of the task any more: others have it.
+    fn forget(&self) {
+        self.observe(&Event::PhaseEntered(self.name(), Phase::Stopped));
+        self.statuses.send_modify(|statuses| drop(statuses.remove(&self.id())));
     }
 }

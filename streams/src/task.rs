@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
+use crate::guard::BreakerChange;
 use crate::journal::{Cursor, Fence, JournalRecord};
 use crate::processor::{Call, CallResult, Effect, Timer};
 use crate::record::LogRecord;
@@ -122,6 +123,8 @@ pub struct RunReport {
     pub rejected: Vec<String>,
     /// Indices of sources with an unreadable record; true: to the dead letters.
     pub unreadable: Vec<(usize, bool)>,
+    /// What breakers do, if the transaction is committed.
+    pub breaker_changes: Vec<BreakerChange>,
 }
 
 /// An effect that may leave: its transaction counts.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::breaker::State;
+
 /// Which task an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskName<'a> {
@@ -20,6 +22,8 @@ pub enum Phase {
     Restoring,
     /// Takes inputs.
     Running,
+    /// Follows the journal of a task that another instance owns.
+    Standby,
     /// Waits before it tries again.
     Waiting,
     /// Stopped on request.
@@ -64,6 +68,18 @@ pub enum Event<'a> {
         /// Age of the last record taken, in ms; 0 when there is no lag.
         age_ms: i64,
     },
+    /// A breaker changed its state, and that is committed. Told by the incarnation that decided it: what is read from a journal is not told again, and a change whose commit was in doubt and
+    /// turns out to count is not told.
+    BreakerTransitioned {
+        /// Task.
+        task: TaskName<'a>,
+        /// Name of the guard that it belongs to.
+        guard: &'static str,
+        /// State before.
+        from: State,
+        /// State after.
+        to: State,
+    },
     /// Effects were acknowledged.
     EffectsSent {
         /// Task.
@@ -98,6 +114,17 @@ pub enum Event<'a> {
     },
     /// Outside calls of a task: waiting or running.
     CallsPending(TaskName<'a>, usize),
+    /// Journal records by which a standby is behind the owner of the task.
+    StandbyLag(TaskName<'a>, i64),
+    /// The assignment of tasks to instances is known: its number, and how many instances there are.
+    Assigned {
+        /// Application.
+        application: &'a str,
+        /// Number of the assignment.
+        generation: u64,
+        /// Instances.
+        members: usize,
+    },
     /// Bytes of journal that a successor of a task would read if it had no store, about.
     ReplayBytes(TaskName<'a>, u64),
     /// Timers of a task that have not fired.

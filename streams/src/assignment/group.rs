@@ -33,9 +33,9 @@ pub struct Group {
 }
 
 impl Group {
-    /// Returns a group of which nothing is known, for a reader who begins at `start`.
-    pub fn new(start: i64) -> Self {
-        Self { is_known: start == 0, changed_at: -1, assigned_after: -1, ..Self::default() }
+    /// Returns the group of a reader who begins at the topic's beginning (`is_known`), or somewhere in it: then nothing is known before an assignment was read.
+    pub fn new(is_known: bool) -> Self {
+        Self { is_known, changed_at: -1, assigned_after: -1, ..Self::default() }
     }
 
     /// Takes the next record of the topic. Returns the member that it shows to be alive, if any.

@@ -23,10 +23,8 @@ pub enum Duty {
 pub struct MemberConfig {
     /// Name of the instance: the same after a restart, another one in each instance.
     pub instance: String,
-    /// Processors that this instance can run.
-    pub processors: BTreeSet<String>,
-    /// All processors of the application, with their numbers of partitions.
-    pub application: Vec<(String, u32)>,
+    /// Processors that this instance can run, with their numbers of partitions.
+    pub processors: BTreeMap<String, u32>,
     /// How many members follow each task besides its owner.
     pub standbys: usize,
     /// How often a member says that it lives, in ms.
@@ -56,6 +54,8 @@ pub struct Member {
     said: Said,
     /// Records since the last assignment: a new one is written in time, so that whoever comes finds one near the end.
     records: i64,
+    /// When it was last asked what to write.
+    ticked_ms: Option<u64>,
     is_leaving: bool,
 }
 
@@ -70,19 +70,20 @@ struct Said {
 }
 
 impl Member {
-    /// Returns a member that has not joined yet, and that will read the topic from `start`. `id` is fresh: no member ever had it.
-    pub fn new(id: &str, config: MemberConfig, start: i64) -> Self {
+    /// Returns a member that has not joined yet, and that will read the topic from its beginning (`is_known`) or from somewhere in it. `id` is fresh: no member ever had it.
+    pub fn new(id: &str, config: MemberConfig, is_known: bool) -> Self {
         Self {
             config,
             id: id.to_owned(),
             joins: 0,
-            group: Group::new(start),
+            group: Group::new(is_known),
             heard: BTreeMap::new(),
             waits: BTreeMap::new(),
             warm: BTreeSet::new(),
             finished: BTreeSet::new(),
             said: Said::default(),
             records: 0,
+            ticked_ms: None,
             is_leaving: false,
         }
     }
@@ -168,6 +169,10 @@ impl Member {
         if self.is_leaving {
             return Vec::new();
         }
+        // Whoever was stopped itself, or could not reach the log, knows nothing of the silence of others.
+        if self.ticked_ms.replace(now_ms).is_some_and(|ticked_ms| now_ms > ticked_ms + 2 * self.config.heartbeat_ms) {
+            self.heard.values_mut().for_each(|heard_ms| *heard_ms = now_ms);
+        }
         if !self.is_member() {
             return self.join(now_ms).into_iter().collect();
         }
@@ -222,7 +227,7 @@ impl Member {
         if self.said.assigned.is_some_and(is_on_its_way) {
             return None;
         }
-        let planned = plan(&self.config.application, &self.group, self.config.standbys);
+        let planned = plan(&self.group, self.config.standbys);
         let is_as_planned = !self.group.is_stale() && planned.owners == *self.group.owners() && planned.standbys == *self.group.standbys();
         if is_as_planned && self.records < ASSIGNMENT_RECORDS_MAX / 2 {
             return None;

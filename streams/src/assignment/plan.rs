@@ -14,17 +14,22 @@ pub struct Plan {
     pub standbys: BTreeMap<TaskId, BTreeSet<String>>,
 }
 
-/// Plans for all tasks of an application, given as processors and their numbers of partitions.
+/// Plans for all tasks that somebody can run.
 ///
 /// Each processor's tasks are spread evenly over those who can run it (numbers differ by one at most), those who have least in all get the odd ones. A task whose owner is gone goes to
 /// somebody who follows it, if there is one, even if that makes it uneven for a while. A task whose owner has too many moves only to somebody who could take it over at once: until then that one follows it.
-pub fn plan(processors: &[(String, u32)], group: &Group, standbys: usize) -> Plan {
+pub fn plan(group: &Group, standbys: usize) -> Plan {
+    let mut processors: BTreeMap<&str, u32> = BTreeMap::new();
+    for (processor, partitions) in group.members().iter().flat_map(|seen| &seen.listed.processors) {
+        let most = processors.entry(processor).or_default();
+        *most = (*most).max(*partitions);
+    }
     let mut planning = Planning { group, plan: Plan::default(), load: BTreeMap::new() };
-    for (processor, partitions) in processors {
+    for (processor, partitions) in &processors {
         planning.own(processor, *partitions);
     }
     let mut followed = BTreeMap::new();
-    for (processor, partitions) in processors {
+    for (processor, partitions) in &processors {
         planning.follow(processor, *partitions, standbys, &mut followed);
     }
     planning.plan
@@ -40,7 +45,7 @@ struct Planning<'a> {
 impl<'a> Planning<'a> {
     fn capable(&self, processor: &str) -> Vec<&'a Seen> {
         let group: &'a Group = self.group;
-        group.members().iter().filter(|seen| seen.listed.processors.contains(processor)).collect()
+        group.members().iter().filter(|seen| seen.listed.processors.contains_key(processor)).collect()
     }
 
     fn own(&mut self, processor: &str, partitions: u32) {
@@ -57,10 +62,10 @@ impl<'a> Planning<'a> {
                 *count += 1;
             }
         }
-        // Who may have how many: those who have most now, and then least of other processors, get the odd ones.
+        // Who may have how many: those who have least of other processors, and then those who have most of this one now, get the odd ones.
         let (least, odd) = (tasks.len() / capable.len(), tasks.len() % capable.len());
         let mut order: Vec<&'a str> = capable.iter().map(|seen| seen.listed.member.as_str()).collect();
-        order.sort_by_key(|member| (std::cmp::Reverse(counts[member]), self.load.get(*member).copied().unwrap_or(0)));
+        order.sort_by_key(|member| (self.load.get(*member).copied().unwrap_or(0), std::cmp::Reverse(counts[member])));
         let quota: BTreeMap<&'a str, usize> = order.iter().enumerate().map(|(place, member)| (*member, least + usize::from(place < odd))).collect();
         let warm = |member: &str, task: &TaskId| capable.iter().any(|seen| seen.listed.member == member && seen.warm.contains(task));
 

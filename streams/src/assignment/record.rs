@@ -58,8 +58,8 @@ pub struct Listed {
     pub member: String,
     /// Its instance.
     pub instance: String,
-    /// Processors that it can run.
-    pub processors: BTreeSet<String>,
+    /// Processors that it can run, with their numbers of partitions.
+    pub processors: BTreeMap<String, u32>,
 }
 
 /// A record of the assignment topic.
@@ -72,8 +72,8 @@ pub enum Announcement {
         member: String,
         /// Name of its instance, the same after a restart.
         instance: String,
-        /// Processors that it can run.
-        processors: BTreeSet<String>,
+        /// Processors that it can run, with their numbers of partitions.
+        processors: BTreeMap<String, u32>,
     },
     /// A member lives.
     Alive {

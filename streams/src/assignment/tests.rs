@@ -44,21 +44,20 @@ impl World {
 
     fn start(&mut self, name: &str, processors: &[&str]) {
         self.born += 1;
-        let processors: BTreeSet<String> = match processors.is_empty() {
+        let able: BTreeSet<String> = match processors.is_empty() {
             true => application().into_iter().map(|(processor, _)| processor).collect(),
             false => processors.iter().map(|processor| (*processor).to_owned()).collect(),
         };
         let config = MemberConfig {
             instance: name.to_owned(),
-            processors: processors.clone(),
-            application: application(),
+            processors: application().into_iter().filter(|(processor, _)| able.contains(processor)).collect(),
             standbys: self.standbys,
             heartbeat_ms: HEARTBEAT_MS,
             session_ms: SESSION_MS,
             release_ms: RELEASE_MS,
         };
-        let member = Member::new(&format!("{name}-{}", self.born), config, 0);
-        let fresh = Instance { name: name.to_owned(), processors, member, read: 0, runs: BTreeMap::new(), is_up: true, is_cut_off: false, clock_percent: 100 };
+        let member = Member::new(&format!("{name}-{}", self.born), config, true);
+        let fresh = Instance { name: name.to_owned(), processors: able, member, read: 0, runs: BTreeMap::new(), is_up: true, is_cut_off: false, clock_percent: 100 };
         match self.instances.iter_mut().find(|instance| instance.name == name) {
             Some(instance) => *instance = fresh,
             None => self.instances.push(fresh),
@@ -276,7 +275,7 @@ fn who_begins_in_the_middle_sees_the_same_group() {
     world.kill("c");
     world.run(5_000);
     let from = world.log.iter().rposition(|record| matches!(record, Announcement::Assigned { .. })).expect("something was assigned");
-    let (mut whole, mut rest) = (group::Group::new(0), group::Group::new(from as i64));
+    let (mut whole, mut rest) = (group::Group::new(true), group::Group::new(false));
     for (offset, record) in world.log.iter().enumerate() {
         whole.admit(offset as i64, record);
         if offset >= from {

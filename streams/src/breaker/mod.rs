@@ -71,6 +71,22 @@ enum Phase {
     Disabled,
 }
 
+impl State {
+    /// All states.
+    pub const ALL: [Self; 5] = [Self::Closed, Self::Open, Self::HalfOpen, Self::ForcedOpen, Self::Disabled];
+
+    /// Returns its name, as events and labels have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+            Self::ForcedOpen => "forced-open",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
 impl Breaker {
     /// Returns a closed breaker.
     pub fn new(config: &BreakerConfig) -> Self {

@@ -47,6 +47,17 @@ pub enum Reply {
     },
 }
 
+/// A change of the state of a guard's breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerChange {
+    /// Name of the guard.
+    pub guard: &'static str,
+    /// State before.
+    pub from: State,
+    /// State after.
+    pub to: State,
+}
+
 /// What the business must now decide on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::names::{ONLY, attempt_id, parse_attempt_id, parse_place, place};
 use super::record::{Attempt, Partner, Record, Status};
-use super::{Deferral, Guard, Reply, Verdict};
+use super::{BreakerChange, Deferral, Guard, Reply, Verdict};
 use crate::breaker::{Breaker, State, Transition};
 use crate::limits::RETRY_CATCH_UP_MS;
 use crate::processor::{Context, Timer};
@@ -359,6 +359,7 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
             let is_half_open = |state: &State| i64::from(*state == State::HalfOpen);
             self.add_total(|totals| totals.breaker_open, is_open(to) - is_open(from))?;
             self.add_total(|totals| totals.breaker_half_open, is_half_open(to) - is_half_open(from))?;
+            self.cx.draft.breaker_changes.push(BreakerChange { guard: self.guard.config.name, from: *from, to: *to });
             let Some(topic) = &self.guard.config.events_topic else { continue };
             let (name, partition) = (self.guard.config.name, self.cx.partition());
             let data = json!({

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Call, Failure, Timer};
 use crate::envelope::{Event, Message, event_id};
+use crate::guard::BreakerChange;
 use crate::partitioner::partition_for;
 use crate::state::{StateError, keys};
 
@@ -46,6 +47,8 @@ pub struct Draft {
     pub changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Effects in order.
     pub effects: Vec<Effect>,
+    /// What breakers did, in order: for telemetry, once the rest is committed.
+    pub(crate) breaker_changes: Vec<BreakerChange>,
 }
 
 /// The world as a processor sees it while it takes one input.

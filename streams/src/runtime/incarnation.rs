@@ -1,4 +1,4 @@
-//! One incarnation of a task: take over, restore, run until shutdown or doubt.
+//! One incarnation of a task: take over, restore, run until it is told to stop or in doubt.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
@@ -13,6 +13,8 @@ use super::calls::Calls;
 use super::inbox::Inbox;
 use super::sender::{self, Sent};
 use super::source::{Health, Pump};
+use crate::assignment::Duty;
+use crate::guard::BreakerChange;
 use crate::limits::{RUN_INPUTS_MAX, SOURCE_BATCHES_QUEUED_MAX};
 use crate::log::{LogError, Offsets, Writer};
 use crate::record::NewRecord;
@@ -54,7 +56,7 @@ impl From<LogError> for Problem {
     }
 }
 
-/// Runs one incarnation to its end. `Ok`: shutdown.
+/// Runs one incarnation to its end. `Ok`: it was told to stop.
 pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
     runner.report(Phase::Restoring, None);
     let store = runner.options.stores.open(&runner.id()).map_err(Stop::State)?;
@@ -62,7 +64,7 @@ pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
     task = task.with_snapshots(runner.options.snapshots);
     let restored = tokio::select! {
         restored = take_over(runner, &mut task) => restored,
-        () = runner.shutdown.cancelled() => return Ok(()),
+        () = runner.stop.cancelled() => return Ok(()),
     };
     let (journal, committed) = match restored {
         Err(Problem::Stopped(stop @ Stop::Diverged(_))) => {
@@ -126,8 +128,15 @@ async fn take_over(runner: &Runner, task: &mut Task) -> Result<(Arc<dyn Writer>,
     let mut next = from;
     let mut fence: Option<i64> = None;
     let mut writer = None;
+    let mut duty = runner.duty.clone();
+    let mut follows = false;
     loop {
-        if fence.is_none() && next >= offsets.end {
+        let is_owner = *duty.borrow_and_update() == Duty::Owner;
+        if fence.is_none() && next >= offsets.end && !is_owner && !follows {
+            follows = true;
+            runner.report(Phase::Standby, None);
+        }
+        if fence.is_none() && next >= offsets.end && is_owner {
             // Only what is after the fence can still change; what is before it is known now or will be read on the way to it.
             let opened = log.writer(journal, runner.partition).await?;
             fence = Some(opened.append(vec![NewRecord { key: None, value: task.fence().into() }]).await?);
@@ -136,7 +145,14 @@ async fn take_over(runner: &Runner, task: &mut Task) -> Result<(Arc<dyn Writer>,
         if fence.is_some_and(|fence| next > fence) {
             break;
         }
-        let fetched = reader.next().await?;
+        let fetched = tokio::select! {
+            fetched = reader.next() => fetched?,
+            // Whoever follows a task takes it over as soon as it is given to it.
+            Ok(()) = duty.changed(), if fence.is_none() => continue,
+        };
+        if follows && fence.is_none() {
+            runner.observe(&Event::StandbyLag(runner.name(), (fetched.end_offset - fetched.next_offset).max(0)));
+        }
         for record in &fetched.records {
             // What others appended after our fence is void, or a later fence: both show at our first commit.
             if fence.is_some_and(|fence| record.offset > fence) {
@@ -207,7 +223,7 @@ impl Running<'_> {
                 }
             }
             self.gather()?;
-            if self.runner.shutdown.is_cancelled() {
+            if self.runner.stop.is_cancelled() {
                 return self.finish().await;
             }
             if self.work.is_empty() || self.task.is_congested() {
@@ -263,7 +279,7 @@ impl Running<'_> {
                     self.commit(record, &RunReport::default(), Duration::ZERO).await?;
                 }
             }
-            () = self.runner.shutdown.cancelled() => {}
+            () = self.runner.stop.cancelled() => {}
         }
         Ok(())
     }
@@ -290,7 +306,7 @@ impl Running<'_> {
         let began = Instant::now();
         let landed = tokio::select! {
             landed = self.journal.append(vec![NewRecord { key: None, value: record.into() }]) => landed?,
-            () = give_up(&self.runner.shutdown) => return Ok(()),
+            () = give_up(&self.runner.stop) => return Ok(()),
         };
         let committed = self.task.committed(landed)?;
         self.runner.observe(&Event::RunCommitted {
@@ -300,6 +316,10 @@ impl Running<'_> {
             processing,
             committing: began.elapsed(),
         });
+        // Told here, and not from the state as totals are: a replay comes by no step, so a restart counts nothing again; and what was decided but not committed is not counted at all.
+        for &BreakerChange { guard, from, to } in &report.breaker_changes {
+            self.runner.observe(&Event::BreakerTransitioned { task: self.runner.name(), guard, from, to });
+        }
         self.dispatch(committed, false);
         if self.last_report.elapsed() > REPORT_EVERY {
             self.report();

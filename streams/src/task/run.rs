@@ -40,6 +40,7 @@ impl Run {
         self.causes.push(cause);
         self.changes.extend(draft.changes);
         self.effects.extend(draft.effects);
+        self.report.breaker_changes.extend(draft.breaker_changes);
         self.report.inputs += 1;
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::windows::bounded;
+use crate::limits::WINDOW_SPAN_MS_MAX;
 use crate::processor::{Context, Timer};
 use crate::state::StateError;
 
@@ -72,9 +73,9 @@ impl StreamTime {
         Self { store: format!("{name}-time"), timer: format!("{name}-idle"), idle_ms: None }
     }
 
-    /// Lets the clock move it to an expected time, once nothing was observed for so long since then.
+    /// Lets the clock move it to an expected time, once nothing was observed for so long since then: at least 1 ms, at most [`WINDOW_SPAN_MS_MAX`].
     pub fn idle(self, idle_ms: i64) -> Self {
-        Self { idle_ms: Some(idle_ms.max(1)), ..self }
+        Self { idle_ms: Some(idle_ms.clamp(1, WINDOW_SPAN_MS_MAX)), ..self }
     }
 
     /// Returns the names of its stores, for [`crate::topology::ProcessorSpec::stores`].
@@ -103,7 +104,7 @@ impl StreamTime {
     /// # Errors
     /// [`StateError`] if the store fails.
     pub fn expect(&self, cx: &mut Context<'_>, stream_ms: i64) -> Result<(), StateError> {
-        self.change(cx, |clock| clock.expected_ms = Some(stream_ms))
+        self.change(cx, |clock| clock.expected_ms = Some(bounded(stream_ms)))
     }
 
     /// Takes a timer. Returns `None` if it is not this one's; else stream time, if there is one: look whether it has reached what was expected, and expect something else if it has.

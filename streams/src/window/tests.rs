@@ -253,6 +253,24 @@ fn after_an_outage_the_backlog_is_not_late() {
     }
 }
 
+/// What a record costs does not depend on how many windows are open, or were.
+#[test]
+fn a_record_costs_the_same_however_many_windows_there_are() {
+    for (windows, gets, ranges) in [
+        (Windows::tumbling(1_000).grace(5_000), 2, 0),
+        (Windows::hopping(1_000, 100).grace(5_000), 11, 0),
+        // A session that grows is moved, and its neighbours are looked for.
+        (Windows::session(1_000).grace(5_000), 2, 1),
+    ] {
+        let mut world = World::new(windows);
+        for key in 0..5_000 {
+            world.observe(&format!("k-{key}"), 20_000, key);
+        }
+        let (got, ranged, entries) = world.cost("k-7", 20_001);
+        assert!(got <= gets && ranged <= ranges && entries <= 2, "{windows:?}: {got} gets, {ranged} ranges with {entries} entries");
+    }
+}
+
 #[test]
 fn times_at_the_ends_of_the_world_are_taken() {
     for windows in [Windows::tumbling(1_000).grace(5), Windows::hopping(7, 2), Windows::session(1_000)] {

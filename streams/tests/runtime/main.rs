@@ -1,5 +1,7 @@
 //! The runtime on an in-memory log: tasks start, restore, stop and start again, also on a log that lies about what landed.
 
+mod assignment;
+mod breaker;
 #[path = "../support/business.rs"]
 #[allow(dead_code, reason = "the guarantees use the rest of it")]
 mod business;
@@ -42,6 +44,7 @@ fn options(log: Arc<dyn Log>, stores: Arc<dyn Stores>) -> Options {
         stores,
         clock: Arc::new(SystemClock),
         snapshots: SnapshotPolicy::default(),
+        assignment: None,
         calls: BTreeMap::from([("printer".to_owned(), printer)]),
         observer: Arc::new(NoObserver),
         instance: "test".to_owned(),

@@ -1,6 +1,8 @@
 //! One task with nothing but an aggregate in it.
 
-use crate::processor::{Context, Draft, StateReader, Timer};
+use std::cell::Cell;
+
+use crate::processor::{Context, Draft, Entry, StateReader, Timer};
 use crate::state::store::{MemoryStore, Store};
 use crate::state::{StateError, keys};
 use crate::window::{Observation, Windowed, WindowedAggregate, Windows};
@@ -9,10 +11,33 @@ pub(super) const LATE: &str = "late";
 
 type Ids = Vec<usize>;
 
+/// A store that knows how much was asked of it.
+#[derive(Default)]
+struct Counting {
+    store: MemoryStore,
+    gets: Cell<usize>,
+    ranges: Cell<usize>,
+    entries: Cell<usize>,
+}
+
+impl StateReader for Counting {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.gets.set(self.gets.get() + 1);
+        self.store.get(key)
+    }
+
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, StateError> {
+        let found = self.store.range(from, to, limit)?;
+        self.ranges.set(self.ranges.get() + 1);
+        self.entries.set(self.entries.get() + found.len());
+        Ok(found)
+    }
+}
+
 /// A task. Values are the numbers of the records, in the order in which they were combined.
 pub(super) struct World {
     aggregate: WindowedAggregate<Ids>,
-    store: MemoryStore,
+    store: Counting,
     pub(super) now_ms: i64,
     pub(super) closed: Vec<Windowed<Ids>>,
     /// Whether timers fire that are due.
@@ -32,7 +57,7 @@ fn aggregate(windows: Windows) -> WindowedAggregate<Ids> {
 
 impl World {
     pub(super) fn new(windows: Windows) -> Self {
-        Self { aggregate: aggregate(windows), store: MemoryStore::default(), now_ms: 0, closed: Vec::new(), fire: true, fired: 0 }
+        Self { aggregate: aggregate(windows), store: Counting::default(), now_ms: 0, closed: Vec::new(), fire: true, fired: 0 }
     }
 
     /// The next version of the program has other windows.
@@ -102,6 +127,15 @@ impl World {
         found.into_iter().map(parse).collect()
     }
 
+    /// (gets, ranges, entries of ranges) that a record costs.
+    pub(super) fn cost(&mut self, key: &str, time_ms: i64) -> (usize, usize, usize) {
+        let counters = |world: &Self| (world.store.gets.get(), world.store.ranges.get(), world.store.entries.get());
+        let before = counters(self);
+        self.observe(key, time_ms, 0);
+        let after = counters(self);
+        (after.0 - before.0, after.1 - before.1, after.2 - before.2)
+    }
+
     fn context(&self) -> Context<'_> {
         Context::new(&self.store, self.now_ms, 0, 1, "test".to_owned())
     }
@@ -112,7 +146,7 @@ impl World {
 
     fn entries(&self, family: u8) -> Vec<(Vec<u8>, Vec<u8>)> {
         let (from, to) = keys::family(family);
-        self.store.range(&from, &to, usize::MAX).expect("the store works")
+        self.store.store.range(&from, &to, usize::MAX).expect("the store works")
     }
 
     fn step<T>(&mut self, act: impl FnOnce(&mut Context<'_>) -> Result<T, StateError>) -> T {
@@ -121,7 +155,7 @@ impl World {
             let result = act(&mut cx).expect("the store works");
             (result, cx.into_draft())
         };
-        self.store.commit(draft.changes.into_iter().collect()).expect("the store works");
+        self.store.store.commit(draft.changes.into_iter().collect()).expect("the store works");
         result
     }
 }

@@ -1,0 +1,148 @@
+//! Several instances on one log: they share the tasks, follow each other's, and take over from who leaves or dies; nothing is lost or doubled meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use fluvio_streams::log::memory::MemoryLog;
+use fluvio_streams::runtime::{AssignmentOptions, Options, Runtime};
+use fluvio_streams::state::store::MemoryStores;
+use fluvio_streams::telemetry::Phase;
+
+use super::{business, counted, deposit, events, eventually, options};
+
+const TOPIC: &str = "bank-assignment";
+/// Two processors on three partitions.
+const TASKS: usize = 6;
+
+fn log() -> MemoryLog {
+    let log = super::log();
+    log.create(TOPIC, 1);
+    log
+}
+
+/// Starts an instance with a disk of its own.
+async fn start(log: &MemoryLog, name: &str, standbys: usize) -> Runtime {
+    let assignment = AssignmentOptions {
+        topic: TOPIC.to_owned(),
+        standbys,
+        heartbeat: Duration::from_millis(100),
+        session: Duration::from_millis(600),
+        release: Duration::from_millis(500),
+    };
+    let options = Options { instance: name.to_owned(), assignment: Some(assignment), ..options(Arc::new(log.clone()), Arc::new(MemoryStores::default())) };
+    Runtime::start(&business::topology(), options).await.expect("it starts")
+}
+
+fn count(runtime: &Runtime, phase: Phase) -> usize {
+    runtime.statuses().iter().filter(|(name, status)| !name.ends_with("-assignment") && status.phase == phase).count()
+}
+
+/// Returns how many tasks each instance runs.
+fn shares(runtimes: &[&Runtime]) -> Vec<usize> {
+    runtimes.iter().map(|runtime| count(runtime, Phase::Running)).collect()
+}
+
+/// Deposits 1 to each of twelve accounts again and again until it is told to stop; returns how often.
+fn load(log: &MemoryLog) -> (Arc<AtomicBool>, tokio::task::JoinHandle<i64>) {
+    let (log, stop) = (log.clone(), Arc::new(AtomicBool::new(false)));
+    let stopped = stop.clone();
+    let rounds = AtomicI64::new(0);
+    let loading = tokio::spawn(async move {
+        while !stopped.load(Ordering::Relaxed) {
+            (0..12).for_each(|account| deposit(&log, &format!("a-{account}"), 1));
+            rounds.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        rounds.into_inner()
+    });
+    (stop, loading)
+}
+
+/// Every deposit was counted once, and every receipt asked for and told once.
+async fn assert_nothing_is_lost_or_doubled(log: &MemoryLog, rounds: i64) {
+    let expected: BTreeMap<String, i64> = (0..12).map(|account| (format!("a-{account}"), rounds)).collect();
+    eventually("all deposits are counted", || counted(log) == expected).await;
+    eventually("all receipts are printed", || events(log, "till-events", "Printed").len() as i64 == 12 * rounds).await;
+    assert_eq!(events(log, "till-events", "Deposited").len() as i64, 12 * rounds);
+    assert_eq!(events(log, "audit-events", "Counted").len() as i64, 12 * rounds);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_come_and_go_under_load_and_nothing_is_lost_or_doubled() {
+    let log = log();
+    let first = start(&log, "i-0", 0).await;
+    first.wait_running().await;
+    assert_eq!(count(&first, Phase::Running), TASKS);
+    let (stop, loading) = load(&log);
+    let second = start(&log, "i-1", 0).await;
+    eventually("two share", || shares(&[&first, &second]) == [3, 3]).await;
+    let (third, fourth) = (start(&log, "i-2", 0).await, start(&log, "i-3", 0).await);
+    eventually("four share", || shares(&[&first, &second, &third, &fourth]).iter().all(|share| (1..=2).contains(share))).await;
+    let mut more = Vec::new();
+    for number in 4..8 {
+        more.push(start(&log, &format!("i-{number}"), 0).await);
+    }
+    // There are three partitions of each processor, so some of eight have nothing to do, and are ready all the same.
+    for runtime in &more {
+        runtime.wait_running().await;
+    }
+    let all = [&[&first, &second, &third, &fourth][..], &more.iter().collect::<Vec<_>>()].concat();
+    eventually("eight share", || shares(&all).iter().sum::<usize>() == TASKS && shares(&all).iter().all(|share| *share <= 2)).await;
+    // One is killed, the others leave.
+    drop(first);
+    for runtime in more {
+        runtime.stop().await;
+    }
+    third.stop().await;
+    eventually("two share", || shares(&[&second, &fourth]) == [3, 3]).await;
+    stop.store(true, Ordering::Relaxed);
+    let rounds = loading.await.expect("it does not panic");
+    assert_nothing_is_lost_or_doubled(&log, rounds).await;
+    second.stop().await;
+    fourth.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_a_task_takes_it_over_from_the_dead() {
+    let log = log();
+    let first = start(&log, "i-0", 1).await;
+    first.wait_running().await;
+    let second = start(&log, "i-1", 1).await;
+    eventually("each follows what the other runs", || {
+        shares(&[&first, &second]) == [3, 3] && [&first, &second].iter().all(|runtime| count(runtime, Phase::Standby) == 3)
+    })
+    .await;
+    let (stop, loading) = load(&log);
+    eventually("something was counted", || counted(&log).len() == 12).await;
+    drop(first);
+    eventually("the other has everything", || count(&second, Phase::Running) == TASKS).await;
+    stop.store(true, Ordering::Relaxed);
+    let rounds = loading.await.expect("it does not panic");
+    assert_nothing_is_lost_or_doubled(&log, rounds).await;
+    second.stop().await;
+}
+
+/// Goal: what others do is nobody's delay: tasks that stay where they are never stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_do_not_move_go_on() {
+    let log = log();
+    let first = start(&log, "i-0", 0).await;
+    first.wait_running().await;
+    let fences = |log: &MemoryLog| -> Vec<usize> {
+        let of = |journal: &str, partition| {
+            let records = log.fetch(journal, partition, 0, None, usize::MAX).expect("the topic is there").records;
+            let is_fence = |value: &[u8]| matches!(fluvio_streams::journal::JournalRecord::decode(value), Ok(fluvio_streams::journal::JournalRecord::Fence(_)));
+            records.iter().filter(|record| is_fence(&record.value)).count()
+        };
+        ["till-journal", "audit-journal"].iter().flat_map(|journal| (0..business::PARTITIONS).map(|partition| of(journal, partition))).collect()
+    };
+    let second = start(&log, "i-1", 0).await;
+    eventually("two share", || shares(&[&first, &second]) == [3, 3]).await;
+    assert_eq!(fences(&log).iter().sum::<usize>(), TASKS + 3, "those that moved were taken over once, the others never: {:?}", fences(&log));
+    second.stop().await;
+    eventually("all is back", || count(&first, Phase::Running) == TASKS).await;
+    assert_eq!(fences(&log).iter().sum::<usize>(), TASKS + 6);
+    first.stop().await;
+}
