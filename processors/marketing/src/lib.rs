@@ -23,7 +23,6 @@ pub mod related;
 pub mod sales;
 pub mod schema;
 pub mod view;
-pub mod window;
 
 pub use config::{Config, ConfigError};
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use fluvio_streams::window::Window;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::ITEM_BYTES_MAX;
-use crate::window::Window;
 
 /// What is needed of an event of orders.
 #[derive(Debug, Deserialize)]
@@ -158,6 +158,11 @@ pub struct Recommendations {
     pub favourites: Vec<Favourite>,
     /// What they have not ordered yet.
     pub suggestions: Vec<Suggestion>,
+}
+
+/// Returns a window's key in a store: windows sort by time.
+pub(crate) fn key(window: Window) -> String {
+    format!("{:020}", window.start_ms)
 }
 
 /// Returns an item's name as it is counted: without control characters, and no longer than it may be. `None` if nothing is left.

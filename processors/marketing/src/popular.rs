@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use fluvio_streams::processor::Context;
 use fluvio_streams::state::StateError;
 use fluvio_streams::time::format_rfc3339;
+use fluvio_streams::window::Window;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::limits::{RANKED_MAX, WINDOW_ITEMS_MAX};
-use crate::message::{Closed, Popular, Ranked, Sales, Sold};
+use crate::message::{Closed, Popular, Ranked, Sales, Sold, key};
 use crate::names;
-use crate::window::Window;
 
 /// Open windows.
 const WINDOWS: &str = "windows";
@@ -56,7 +56,7 @@ pub(crate) fn sold(config: &Config, sales: &Sales, cx: &mut Context<'_>) -> Resu
         // Partitions tell their sales before they close a window; whatever comes after it changes nothing.
         return cx.add_total(names::LATE, sales.orders);
     }
-    let key = sales.window.key();
+    let key = key(sales.window);
     let stored: Option<Open> = cx.get(WINDOWS, &key)?;
     let mut open = stored.unwrap_or(Open { window: sales.window, orders: 0, items: 0, other_quantity: 0, is_changed: false });
     open.orders += sales.orders;
@@ -133,7 +133,7 @@ fn items(key: &str, cx: &Context<'_>) -> Result<Vec<(String, Sold)>, StateError>
 fn tell(open: &Open, mut sold: Vec<(String, Sold)>, status: &str, kind: &str, cx: &mut Context<'_>) {
     sold.sort_by_key(|(item, sold)| (Reverse(sold.quantity), item.clone()));
     let ranked = (1..).zip(sold).take(RANKED_MAX).map(|(rank, (item, sold))| Ranked { rank, item, sold });
-    let window_id = open.window.id();
+    let window_id = open.window.to_string();
     let popular = Popular {
         window_id: window_id.clone(),
         window_start: format_rfc3339(open.window.start_ms),

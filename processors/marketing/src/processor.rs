@@ -31,7 +31,7 @@ pub fn spec(config: &Config) -> Result<ProcessorSpec, ConfigError> {
         sources: vec![Source::redacted_events(&names::orders(), &followed, &names::REDACTED), Source::events(&names::sales(), &names::OWN)],
         sinks: vec![names::sales(), names::events()],
         journal: topics::journal(names::SYSTEM, names::NAME),
-        stores: [&sales::STORES[..], &popular::STORES, &[customers::STORE, related::STORE]].concat().into_iter().map(str::to_owned).collect(),
+        stores: [sales::stores(config), [&popular::STORES[..], &[customers::STORE, related::STORE]].concat().into_iter().map(str::to_owned).collect()].concat(),
         calls: Vec::new(),
         rejections: topics::rejections(names::SYSTEM),
         dead_letters: topics::dead_letters(names::SYSTEM),
@@ -76,12 +76,11 @@ impl Marketing {
         match timer.name.as_str() {
             sales::BASKET_TIMER => cx.delete(sales::BASKETS, &timer.key),
             sales::TALLY_TIMER => sales::tell(&timer.key, cx)?,
-            sales::IDLE_TIMER => sales::idle(&self.config, timer.due_ms, cx)?,
             popular::PUBLISH_TIMER => popular::publish(&timer.key, cx)?,
             popular::CLOSE_TIMER => popular::close(cx)?,
             customers::RECOMMEND_TIMER => customers::recommend(&self.config, &timer.key, cx)?,
             customers::RETENTION_TIMER => customers::forget(&self.config, &timer.key, cx)?,
-            _ => {}
+            _ => drop(sales::on_timer(&self.config, timer, cx)?),
         }
         Ok(())
     }

@@ -5,36 +5,32 @@
 //! **When a window is over.** Event time goes on with the newest event of the partition, and what is placed in a window that ended longer ago than the grace is late: counted as such, and
 //! nowhere else. That is decided here, by the order of the events in the partition alone: it does not depend on when they are read, on other partitions, or on who was killed. So a window
 //! whose end every partition has told ([`names::SALES_CLOSED`]) is complete and changes no more. A partition without orders would hold all others up, so one that has had nothing to
-//! read for a while goes by the clock.
+//! read for a while goes by the clock ([`StreamTime`]).
 
 use std::collections::BTreeMap;
 
 use fluvio_streams::envelope::Message;
-use fluvio_streams::processor::{Context, Failure};
+use fluvio_streams::processor::{Context, Failure, Timer};
 use fluvio_streams::state::StateError;
+use fluvio_streams::window::{StreamTime, Window, event_time_ms, floor};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::limits::{TALLY_ITEMS_MAX, WINDOWS_OPEN_MAX};
-use crate::message::{Closed, Order, Ordered, Sales, Sold, label};
+use crate::message::{Closed, Order, Ordered, Sales, Sold, key, label};
 use crate::names;
-use crate::window::{Window, floor};
 
 /// Items of orders that are neither placed nor ended.
 pub const BASKETS: &str = "baskets";
 /// Sales that were not told yet, by window.
 const TALLIES: &str = "tallies";
-/// Event time of the partition: one entry.
-const CLOCK: &str = "clock";
-/// All of them.
-pub const STORES: [&str; 3] = [BASKETS, TALLIES, CLOCK];
+/// By when windows that are closed have ended: one entry.
+const CLOSED: &str = "closed";
 
 /// A basket is forgotten.
 pub const BASKET_TIMER: &str = "basket";
 /// Sales of a window are told.
 pub const TALLY_TIMER: &str = "tally";
-/// The partition may have nothing to read.
-pub const IDLE_TIMER: &str = "idle";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Basket {
@@ -44,78 +40,58 @@ struct Basket {
     items: BTreeMap<String, i64>,
 }
 
-/// How far event time has come in this partition.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Clock {
-    /// Time of the newest event.
-    newest_ms: i64,
-    /// Windows that end by then are closed.
-    closed_ms: i64,
-    /// When the partition last had something to read, by the clock of the task.
-    read_ms: i64,
-    /// Whether the idle timer is set.
-    ticks: bool,
+/// Names of all stores.
+pub(crate) fn stores(config: &Config) -> Vec<String> {
+    [BASKETS, TALLIES, CLOSED].map(str::to_owned).into_iter().chain(time(config).stores()).collect()
 }
 
-impl Clock {
-    fn load(cx: &Context<'_>) -> Result<Self, StateError> {
-        Ok(cx.get(CLOCK, "")?.unwrap_or_default())
-    }
-
-    fn store(&self, cx: &mut Context<'_>) {
-        cx.put(CLOCK, "", self);
-    }
-
-    /// Sets the timer by which the next window ends if no order ends it.
-    fn tick(&mut self, config: &Config, at_least_ms: i64, cx: &mut Context<'_>) -> Result<(), StateError> {
-        self.ticks = true;
-        let due_ms = self.closed_ms.saturating_add(config.window_ms + config.grace_ms + config.idle_ms);
-        cx.set_timer(IDLE_TIMER, "", due_ms.max(at_least_ms))
-    }
-
-    /// Closes what ended by `until_ms`: tells the last sales, and then that they are the last.
-    fn close(&mut self, until_ms: i64, cx: &mut Context<'_>) -> Result<(), StateError> {
-        if until_ms <= self.closed_ms {
-            return Ok(());
-        }
-        self.closed_ms = until_ms;
-        for (key, sales) in cx.scan::<Sales>(TALLIES, "", None, WINDOWS_OPEN_MAX)? {
-            if sales.window.end_ms <= until_ms {
-                cx.cancel_timer(TALLY_TIMER, &key)?;
-                tell(&key, cx)?;
-            }
-        }
-        let closed = Closed { partition: cx.partition(), until_ms };
-        for partition in 0..cx.partitions() {
-            cx.emit_to(&names::sales(), partition, names::SALES_CLOSED, names::POPULAR, &closed);
-        }
-        Ok(())
-    }
+/// How far event time has come in this partition.
+fn time(config: &Config) -> StreamTime {
+    StreamTime::new("orders").idle(config.idle_ms)
 }
 
 /// Takes an event of an order.
 pub(crate) fn follow(config: &Config, message: &Message, cx: &mut Context<'_>) -> Result<(), Failure> {
     let order: Order = message.decode()?;
-    let now_ms = cx.now_ms();
-    // An event from the future would make all that follow it late.
-    let time_ms = if message.time_ms < 0 { now_ms } else { message.time_ms.min(now_ms) };
-    let mut clock = Clock::load(cx)?;
-    clock.read_ms = now_ms;
-    clock.newest_ms = clock.newest_ms.max(time_ms);
-    if !clock.ticks {
-        clock.tick(config, now_ms.saturating_add(config.idle_ms), cx)?;
-    }
-    clock.close(floor(clock.newest_ms - config.grace_ms, config.window_ms), cx)?;
+    let time_ms = event_time_ms(cx, message);
+    let stream_ms = time(config).observe(cx, time_ms)?;
+    let closed_ms = close(config, stream_ms, cx)?;
     match message.kind.as_str() {
         names::ORDER_REQUESTED => remember(config, order, cx)?,
         names::ORDER_PLACED => match take(&order, cx)? {
-            Some(basket) => sold(config, &clock, time_ms, &order.customer_id, basket, cx)?,
+            Some(basket) => sold(config, closed_ms, time_ms, &order.customer_id, basket, cx)?,
             None => cx.add_total(names::UNKNOWN, 1)?,
         },
         _ => drop(take(&order, cx)?),
     }
-    clock.store(cx);
     Ok(())
+}
+
+/// Closes what has ended: tells the last sales, and then that they are the last. Returns by when windows that are closed have ended.
+fn close(config: &Config, stream_ms: i64, cx: &mut Context<'_>) -> Result<i64, StateError> {
+    let closed_ms = cx.get(CLOSED, "")?.unwrap_or(0);
+    let until_ms = floor(stream_ms - config.grace_ms, config.window_ms);
+    if until_ms <= closed_ms {
+        return Ok(closed_ms);
+    }
+    cx.put(CLOSED, "", &until_ms);
+    expect_next(config, until_ms, cx)?;
+    for (key, sales) in cx.scan::<Sales>(TALLIES, "", None, WINDOWS_OPEN_MAX)? {
+        if sales.window.end_ms <= until_ms {
+            cx.cancel_timer(TALLY_TIMER, &key)?;
+            tell(&key, cx)?;
+        }
+    }
+    let closed = Closed { partition: cx.partition(), until_ms };
+    for partition in 0..cx.partitions() {
+        cx.emit_to(&names::sales(), partition, names::SALES_CLOSED, names::POPULAR, &closed);
+    }
+    Ok(until_ms)
+}
+
+/// Lets the clock end the next window if no order ends it.
+fn expect_next(config: &Config, closed_ms: i64, cx: &mut Context<'_>) -> Result<(), StateError> {
+    time(config).expect(cx, closed_ms.saturating_add(config.window_ms + config.grace_ms))
 }
 
 fn remember(config: &Config, order: Order, cx: &mut Context<'_>) -> Result<(), StateError> {
@@ -141,15 +117,15 @@ fn take(order: &Order, cx: &mut Context<'_>) -> Result<Option<Basket>, StateErro
     Ok(basket)
 }
 
-fn sold(config: &Config, clock: &Clock, time_ms: i64, customer_id: &str, basket: Basket, cx: &mut Context<'_>) -> Result<(), StateError> {
+fn sold(config: &Config, closed_ms: i64, time_ms: i64, customer_id: &str, basket: Basket, cx: &mut Context<'_>) -> Result<(), StateError> {
     // What a customer likes does not depend on when they ordered it.
     let ordered = Ordered { items: basket.items.keys().cloned().collect() };
     cx.emit(&names::sales(), names::CUSTOMER_ORDERED, customer_id, &ordered);
-    let window = Window::of(time_ms, config.window_ms);
-    if window.end_ms <= clock.closed_ms {
+    let window = Window::tumbling(time_ms, config.window_ms);
+    if window.end_ms <= closed_ms {
         return cx.add_total(names::LATE, 1);
     }
-    let key = window.key();
+    let key = key(window);
     let stored: Option<Sales> = cx.get(TALLIES, &key)?;
     let is_new = stored.is_none();
     let mut sales = stored.unwrap_or_else(|| Sales { window, orders: 0, items: BTreeMap::new() });
@@ -179,30 +155,19 @@ pub(crate) fn tell(key: &str, cx: &mut Context<'_>) -> Result<(), StateError> {
 
 /// Lets a partition go by the clock that may never have had anything to read.
 pub(crate) fn wake(config: &Config, cx: &mut Context<'_>) -> Result<(), StateError> {
-    let mut clock = Clock::load(cx)?;
-    if !clock.ticks {
-        clock.tick(config, cx.now_ms().saturating_add(config.idle_ms), cx)?;
-        clock.store(cx);
+    if cx.get::<i64>(CLOSED, "")?.is_none() {
+        cx.put(CLOSED, "", &0);
+        time(config).expect(cx, cx.now_ms())?;
     }
     Ok(())
 }
 
-/// Ends windows by the clock, if the partition has had nothing to read for a while.
-pub(crate) fn idle(config: &Config, due_ms: i64, cx: &mut Context<'_>) -> Result<(), StateError> {
-    let now_ms = cx.now_ms();
-    let mut clock = Clock::load(cx)?;
-    // A timer that comes late was not watched: the task was down, and what it missed is still to be read.
-    let watched_since_ms = if now_ms - due_ms < config.idle_ms { clock.read_ms } else { now_ms };
-    let quiet_from_ms = watched_since_ms.saturating_add(config.idle_ms);
-    let until_ms = floor(now_ms - config.grace_ms - config.idle_ms, config.window_ms);
-    if until_ms <= clock.closed_ms {
-        clock.tick(config, 0, cx)?;
-    } else if now_ms < quiet_from_ms {
-        clock.tick(config, quiet_from_ms, cx)?;
-    } else {
-        clock.close(until_ms, cx)?;
-        clock.tick(config, 0, cx)?;
+/// Ends windows by the clock, if the partition has had nothing to read for a while. Returns false if the timer is another one.
+pub(crate) fn on_timer(config: &Config, timer: &Timer, cx: &mut Context<'_>) -> Result<bool, StateError> {
+    let Some(stream_ms) = time(config).on_timer(cx, timer)? else { return Ok(false) };
+    if let Some(stream_ms) = stream_ms {
+        let closed_ms = close(config, stream_ms, cx)?;
+        expect_next(config, closed_ms, cx)?;
     }
-    clock.store(cx);
-    Ok(())
+    Ok(true)
 }

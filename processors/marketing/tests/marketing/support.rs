@@ -41,7 +41,7 @@ impl Shop {
 
     /// The time at which the window begins in which the driver's clock was started, so that tests can speak of minutes of a window.
     pub(crate) fn window_ms(&self) -> i64 {
-        marketing::window::floor(self.driver.now_ms(), config().window_ms)
+        fluvio_streams::window::floor(self.driver.now_ms(), config().window_ms)
     }
 
     /// An event of an order, as it stands in the topic, with everything that marketing must not see.
