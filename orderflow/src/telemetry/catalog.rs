@@ -60,6 +60,7 @@ catalog! {
     UNREADABLE_RECORDS: Counter, COUNT, "orderflow_unreadable_records_total", "Records that could not be read or handled: dead-lettered, or skipped by policy.";
     REPEATED_RECORDS: Counter, COUNT, "orderflow_repeated_records_total", "Records that were dropped since their sender had sent them before.";
     BREAKER_STATE: Gauge, COUNT, "orderflow_breaker_state", "1 for the state in which the circuit breaker of the task is: closed, open or half-open.";
+    BREAKER_TRANSITIONS: Counter, COUNT, "orderflow_breaker_transitions_total", "Times that a circuit breaker changed its state, by the states before and after, each once: what a restart reads in a journal is not counted again.";
     TASK_TOTAL: Gauge, COUNT, "orderflow_processor_totals", "Other totals that a processor keeps, by name.";
     MONEY: Gauge, None, "orderflow_money_won", "Money in won, summed over tasks: captured, refunded, live (of placed orders) and open (neither live nor refunded yet).";
     MONEY_VIOLATIONS: Counter, COUNT, "orderflow_money_violations_total", "Times that the money of a task stopped being in balance, or got further out of it: any increase is an alarm.";

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use fluvio_streams::breaker::State;
 use fluvio_streams::system::System;
 use fluvio_streams::telemetry::{Event, Observer, Phase, TaskName};
 use fluvio_streams::topology::ProcessorSpec;
@@ -29,6 +30,8 @@ struct ProcessorMeters {
     commit_latency: Histogram,
     rejections: Family<Counter>,
     failures: Family<Counter>,
+    /// By breaker, state before and state after.
+    transitions: Family<Counter>,
     money: BTreeMap<&'static str, Gauge>,
     imbalance: Gauge,
     violations: Counter,
@@ -142,6 +145,11 @@ impl Observer for StreamsMeters {
                     lag_seconds.set(*age_ms as f64 / 1_000.0);
                 }
             }
+            Event::BreakerTransitioned { task, guard, from, to } => {
+                if let Some(processor) = self.processor(*task) {
+                    processor.transitions.of(&[guard, from.name(), to.name()]).increment(1);
+                }
+            }
             Event::EffectsSent { task, topic, count } => {
                 if let Some(sent) = self.task(*task).and_then(|meters| meters.records_out.get(*topic)) {
                     sent.increment(*count as u64);
@@ -226,11 +234,27 @@ fn processor(registry: &Arc<Registry>, application: &str, spec: &ProcessorSpec, 
         commit_latency: registry.histogram(&catalog::COMMIT_LATENCY, &labels),
         rejections: counted_by(&catalog::REJECTIONS, "reason"),
         failures: counted_by(&catalog::TASK_FAILURES, "kind"),
+        transitions: transitions(registry, application, spec),
         money: if keeps_money { MONEY.into_iter().map(account).collect() } else { BTreeMap::new() },
         imbalance: if keeps_money { registry.gauge(&catalog::MONEY_IMBALANCE, &labels) } else { Gauge::noop() },
         violations: if keeps_money { registry.counter(&catalog::MONEY_VIOLATIONS, &labels) } else { Counter::noop() },
         tasks: (0..partitions).map(|partition| task(registry, application, spec, partition)).collect(),
     }
+}
+
+/// All are there from the beginning, at 0: of a counter that appears with its first event, Prometheus sees no increase.
+fn transitions(registry: &Arc<Registry>, application: &str, spec: &ProcessorSpec) -> Family<Counter> {
+    let (registry, application, processor) = (Arc::clone(registry), application.to_owned(), spec.name.clone());
+    let family = Family::new(move |values: &[&str]| {
+        let labels = [("application", application.as_str()), ("processor", &processor), ("breaker", values[0]), ("from", values[1]), ("to", values[2])];
+        registry.counter(&catalog::BREAKER_TRANSITIONS, &labels)
+    });
+    for breaker in spec.logic.totals().iter().filter_map(|name| name.strip_suffix(BREAKER_HALF_OPEN)) {
+        for (from, to) in State::ALL.into_iter().flat_map(|from| State::ALL.map(|to| (from, to))).filter(|(from, to)| from != to) {
+            family.of(&[breaker.trim_end_matches('_'), from.name(), to.name()]);
+        }
+    }
+    family
 }
 
 fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition: u32) -> TaskMeters {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fluvio_streams::breaker::State;
 use fluvio_streams::processor::{Context, Failure, Input, Processor};
 use fluvio_streams::system::System;
 use fluvio_streams::telemetry::{Event, Observer as _, Phase, TaskName};
@@ -103,6 +104,24 @@ async fn a_breaker_is_in_one_state_at_a_time() {
     telemetry.streams.observe(&Event::Total { task: task(0), name: "door_breaker_half_open", value: 1 });
     shows("open", 0);
     shows("half-open", 1);
+}
+
+#[tokio::test]
+async fn transitions_of_a_breaker_are_counted_over_tasks() {
+    let telemetry = Telemetry::new(&[shop()], 2).expect("the catalog is right");
+    let shows = |from: &str, to: &str, count: u8| {
+        let labels = format!(r#"application="shop",processor="till",breaker="door",from="{from}",to="{to}""#);
+        assert_shows(&telemetry, &format!("orderflow_breaker_transitions_total{{{labels}}} {count}"));
+    };
+    // Before the first one: otherwise nobody would see it as an increase.
+    shows("closed", "open", 0);
+    for partition in [0, 1] {
+        telemetry.streams.observe(&Event::BreakerTransitioned { task: task(partition), guard: "door", from: State::Closed, to: State::Open });
+    }
+    telemetry.streams.observe(&Event::BreakerTransitioned { task: task(0), guard: "door", from: State::Open, to: State::HalfOpen });
+    shows("closed", "open", 2);
+    shows("open", "half-open", 1);
+    shows("half-open", "closed", 0);
 }
 
 #[tokio::test]

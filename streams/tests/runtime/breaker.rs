@@ -121,8 +121,7 @@ async fn each_transition_of_a_breaker_is_told_once() {
     }
     until_left(&log, "rejections", "o-3").await;
     runtime.stop().await;
-    let opened = "shop-kitchen-0: oven closed -> open".to_owned();
-    assert_eq!(ear.heard(), [opened.clone()], "what was taken back with its command never happened");
+    assert_eq!(ear.heard(), ["shop-kitchen-0: oven closed -> open"], "what was taken back with its command never happened");
 
     // One comes back with its store, one with nothing but the journal: the breaker is open, and nobody opened it.
     for (round, stores) in (0..).zip([stores, Arc::new(MemoryStores::default()) as Arc<dyn Stores>]) {
