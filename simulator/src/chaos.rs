@@ -47,8 +47,13 @@ fn send_command(world: &mut World) -> Result<(), Violation> {
     world.show(place, offset + 1).map(drop)
 }
 
+/// Returns the partitions that hold records which readers do not see.
+fn unseen(world: &World) -> Vec<Place> {
+    Place::all().filter(|place| world.broker.end(*place) > world.broker.offsets(*place).1).collect()
+}
+
 fn show_some(world: &mut World) -> Result<(), Violation> {
-    let places: Vec<Place> = Place::all().filter(|place| world.broker.end(*place) > world.broker.offsets(*place).1).collect();
+    let places = unseen(world);
     if places.is_empty() {
         return Ok(());
     }
@@ -125,10 +130,12 @@ fn fault(world: &mut World) -> Result<(), Violation> {
         Fault::Crash => crash(world, instance),
         Fault::Pause => {
             world.instances[instance].is_paused ^= true;
+            world.count("instance stopped or went on");
             world.tell(|| format!("instance {instance} is stopped or goes on"));
         }
         Fault::Cut => {
             world.instances[instance].is_cut ^= true;
+            world.count("instance cut off or came back");
             world.tell(|| format!("instance {instance} is cut off or comes back"));
         }
         Fault::ClockJump => {
@@ -147,6 +154,7 @@ fn fault(world: &mut World) -> Result<(), Violation> {
 /// The power fails at an instance.
 fn crash(world: &mut World, instance: usize) {
     world.tell(|| format!("instance {instance} crashes"));
+    world.count("instance crashed");
     let here: Vec<u64> = world.incarnations.values().filter(|incarnation| incarnation.instance == instance).map(|incarnation| incarnation.serial).collect();
     here.into_iter().for_each(|serial| world.kill(serial));
     world.instances[instance].is_paused = false;
@@ -154,20 +162,31 @@ fn crash(world: &mut World, instance: usize) {
         let disk = world.disk(instance, task);
         if world.happens(world.plan.disk_lost_once_in) {
             disk.lose();
+            world.count("disk lost");
             world.tell(|| format!("instance {instance} loses its disk of task {task}"));
             continue;
         }
         let unwritten = disk.unwritten();
         let kept = if world.happens(world.plan.behind_once_in) { world.random.below(unwritten as u64 + 1) as usize } else { unwritten };
         disk.crash(kept);
+        if kept < unwritten {
+            world.count("store set back");
+        }
         world.tell(|| format!("instance {instance} keeps {kept} of {unwritten} unwritten commits of task {task}"));
     }
 }
 
 fn change_leader(world: &mut World) {
-    let places: Vec<Place> = Place::all().collect();
+    let places = unseen(world);
+    if places.is_empty() {
+        return;
+    }
     let place = places[world.random.below(places.len() as u64) as usize];
+    let before = world.broker.end(place);
     let end = world.broker.change_leader(place);
+    if before > end {
+        world.count("unacknowledged records lost by a leader");
+    }
     world.tell(|| format!("{place} has another leader and ends at {end}"));
     world.network.forget_landed(place, end);
 }
@@ -179,6 +198,7 @@ fn expire(world: &mut World) {
     if let Some(point) = reading.restore_point.filter(|_| !world.has_lost_tail) {
         let offset = point.offset - world.random.below(3) as i64;
         world.broker.expire(journal, offset);
+        world.count("journal shortened");
         world.tell(|| format!("{journal} begins at {offset}"));
     }
 }
@@ -203,6 +223,7 @@ fn leave(world: &mut World, instance: usize) -> Result<(), Violation> {
         return Ok(());
     }
     world.tell(|| format!("instance {instance} leaves"));
+    world.count("instance left");
     let here: Vec<u64> = world.incarnations.values().filter(|incarnation| incarnation.instance == instance).map(|incarnation| incarnation.serial).collect();
     for serial in here {
         let left = world.incarnations.remove(&serial).map_or(Ok(()), Incarnation::leave);

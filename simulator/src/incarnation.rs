@@ -190,6 +190,12 @@ impl Incarnation {
                     records.iter().filter(|record| record.offset < end).for_each(|record| self.machine.hear_of_restore_point(&record.value));
                 }
                 let next = self.machine.replay_from(start, end)?;
+                if start > 0 {
+                    world.count("restored from what retention left");
+                }
+                if next > 0 && self.is_restored {
+                    world.count("restored from the middle of a journal");
+                }
                 self.stage = Stage::Replaying { next, end };
             }
             Stage::Replaying { next, end } if next >= end => {
@@ -206,8 +212,9 @@ impl Incarnation {
             }
             Stage::ReadingToFence { next, fence } if next > fence => return self.own(next, world),
             Stage::ReadingToFence { next, fence } => {
-                let next = self.replay(next, fence, world)?;
-                self.stage = Stage::ReadingToFence { next, fence };
+                let read = self.replay(next, fence, world)?;
+                self.stage = Stage::ReadingToFence { next: read, fence };
+                return Ok(read > next);
             }
             _ => return Ok(false),
         }
@@ -355,6 +362,7 @@ impl Incarnation {
         if is_misread && world.random.once_in(2) {
             // A connection that came back delivers again what it had delivered.
             from -= world.random.below(4).min(from as u64) as i64;
+            world.count("records delivered again");
         }
         let limit = 1 + world.random.below(FETCH_RECORDS_MAX);
         let routing = &self.machine.spec().sources[source].routing;
@@ -365,6 +373,7 @@ impl Incarnation {
             // A client that has lost a record of a backlog and says nothing.
             records.remove(world.random.below(records.len() as u64 - 1) as usize);
             self.was_misled = true;
+            world.count("record left out by a reader");
         }
         pump.arrived = records.into();
         Ok(true)
@@ -432,6 +441,7 @@ impl Incarnation {
                 Err(End::Log("append was not acknowledged"))
             }
             _ => {
+                // Whether it landed is not known: it is sent again.
                 self.settle(parcel, bug == Some(Bug::SkipFailedBatch));
                 Ok(())
             }

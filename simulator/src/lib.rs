@@ -61,8 +61,8 @@ pub struct Report {
     pub steps: u64,
     /// What happened, a line each, if it was traced.
     pub trace: Vec<String>,
-    /// Why incarnations ended, by kind, and how often.
-    pub ends: BTreeMap<&'static str, u64>,
+    /// What happened, and how often.
+    pub counts: BTreeMap<&'static str, u64>,
     /// Incarnations that were started.
     pub incarnations: u64,
 }
@@ -85,5 +85,5 @@ pub fn run(options: &Options) -> Report {
             Some(Violation::new(Law::NoPanic, text.unwrap_or_default()))
         }
     };
-    Report { violation, steps: world.steps, trace: world.trace.take().unwrap_or_default(), ends: world.ends, incarnations: world.serials }
+    Report { violation, steps: world.steps, trace: world.trace.take().unwrap_or_default(), counts: world.counts, incarnations: world.serials }
 }

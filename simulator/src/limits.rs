@@ -5,9 +5,9 @@ pub(crate) const INSTANCES: usize = 3;
 /// Partitions of every topic.
 pub(crate) const PARTITIONS: u32 = 2;
 /// Commands of a run, at least and at most.
-pub(crate) const COMMANDS: std::ops::Range<u64> = 6..24;
+pub(crate) const COMMANDS: std::ops::Range<u64> = 6..40;
 /// Actions of the part of a run in which there are faults, at least and at most.
-pub(crate) const CHAOS_ACTIONS: std::ops::Range<u64> = 150..900;
+pub(crate) const CHAOS_ACTIONS: std::ops::Range<u64> = 200..2_000;
 /// Passes over the whole world until it must have come to rest after the last fault.
 pub(crate) const CALM_PASSES_MAX: u64 = 3_000;
 /// Inputs that one transaction takes.

@@ -57,7 +57,7 @@ fn simulate(arguments: &Arguments) -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let began = Instant::now();
     let first = arguments.options.seed;
-    let (mut steps, mut incarnations, mut ends) = (0, 0, std::collections::BTreeMap::<&str, u64>::new());
+    let (mut steps, mut incarnations, mut counts) = (0, 0, std::collections::BTreeMap::<&str, u64>::new());
     for seed in first..first.saturating_add(arguments.seeds) {
         let options = Options { seed, ..arguments.options };
         let report = run(&options);
@@ -68,12 +68,12 @@ fn simulate(arguments: &Arguments) -> ExitCode {
         }
         steps += report.steps;
         incarnations += report.incarnations;
-        report.ends.into_iter().for_each(|(kind, count)| *ends.entry(kind).or_default() += count);
+        report.counts.into_iter().for_each(|(what, count)| *counts.entry(what).or_default() += count);
     }
     let seconds = began.elapsed().as_secs_f64();
     let per_minute = arguments.seeds as f64 * 60.0 / seconds.max(0.001);
     println!("{} seeds from {first}, no law broken; {steps} steps, {incarnations} incarnations, in {seconds:.1} s: {per_minute:.0} seeds a minute", arguments.seeds);
-    println!("incarnations that ended by themselves: {}", ends.iter().map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", "));
+    counts.iter().for_each(|(what, count)| println!("{count:>9}  {what}"));
     ExitCode::SUCCESS
 }
 

@@ -61,7 +61,7 @@ impl Plan {
         Self {
             commands: COMMANDS.start + random.below(COMMANDS.end - COMMANDS.start),
             actions: CHAOS_ACTIONS.start + random.below(CHAOS_ACTIONS.end - CHAOS_ACTIONS.start),
-            fault_once_in: 10 + random.below(60),
+            fault_once_in: 15 + random.below(80),
             faults,
             lost_once_in,
             doubled_once_in,
@@ -71,8 +71,9 @@ impl Plan {
             behind_once_in,
             disk_lost_once_in,
             rival_once_in: 2 + random.below(20),
-            snapshot_bytes_min: 256 + random.below(8_000),
-            snapshot_part_bytes: 1 + random.below(600) as usize,
+            // A part must be large beside the header of the record that carries it, or writing a snapshot makes the next one due.
+            snapshot_bytes_min: 500 + random.below(4_000),
+            snapshot_part_bytes: 200 + random.below(600) as usize,
             tail_lost_once_in: if loses_tails { 3 } else { 0 },
         }
     }

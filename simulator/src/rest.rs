@@ -16,7 +16,7 @@ pub(crate) fn run(world: &mut World) -> Result<(), Violation> {
     for instance in &mut world.instances {
         (instance.is_paused, instance.is_cut) = (false, false);
     }
-    settle(world)?;
+    settle(world).map_err(|violation| if world.has_lost_tail { silent(violation) } else { violation })?;
     if world.is_loss_told {
         return Ok(());
     }
@@ -27,13 +27,13 @@ pub(crate) fn run(world: &mut World) -> Result<(), Violation> {
             world.disk(instance, task).lose();
         }
     }
-    settle(world)?;
+    settle(world).map_err(|violation| if world.has_lost_tail { silent(violation) } else { violation })?;
     match world.has_lost_tail {
         true if world.is_loss_told => Ok(()),
         true => {
             let mut oracle = Oracle::reread(world.topology.clone(), &world.broker).map_err(silent)?;
             oracle.agree().and_then(|()| oracle.rest()).map_err(silent)?;
-            money(world, &oracle).and_then(|()| outcomes(world)).map_err(silent)
+            money(world, &oracle).map_err(silent)
         }
         false => {
             world.oracle.agree()?;

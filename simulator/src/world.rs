@@ -55,8 +55,8 @@ pub(crate) struct World {
     /// And a task has said so.
     pub(crate) is_loss_told: bool,
     pub(crate) trace: Option<Vec<String>>,
-    /// Kinds of ends of incarnations, counted.
-    pub(crate) ends: BTreeMap<&'static str, u64>,
+    /// What happened, counted: to see that a run is about something.
+    pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
 impl World {
@@ -91,7 +91,7 @@ impl World {
             has_lost_tail: false,
             is_loss_told: false,
             trace: is_traced.then(Vec::new),
-            ends: BTreeMap::new(),
+            counts: BTreeMap::new(),
             plan,
         };
         world.tell(|| format!("seed {seed}"));
@@ -106,6 +106,11 @@ impl World {
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{steps:>5} {time_ms:>6} ms  {}", line()));
         }
+    }
+
+    /// Counts something that happened.
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
     }
 
     /// Returns true once in so many times; never for 0.
@@ -164,12 +169,17 @@ impl World {
         let stop = match end {
             End::Broken(violation) => return Err(violation),
             End::Log(why) => {
-                *self.ends.entry("log").or_default() += 1;
+                self.count("incarnation ended: log");
                 self.tell(|| format!("{} ends: {why}", incarnation.owner));
                 None
             }
             End::Stop(stop) => {
-                *self.ends.entry(stop.kind()).or_default() += 1;
+                self.count(match &stop {
+                    Stop::Fenced { .. } => "incarnation ended: fenced",
+                    Stop::Doubt { .. } => "incarnation ended: doubt",
+                    Stop::Gap { .. } => "incarnation ended: gap",
+                    _ => "incarnation ended: alarm",
+                });
                 self.tell(|| format!("{} ends: {stop}", incarnation.owner));
                 self.judge(&incarnation, &stop)?;
                 Some(stop)
@@ -240,6 +250,12 @@ impl World {
             Cargo::Append { place, records, landed } => {
                 let (place, is_doubled) = (*place, !is_calm && landed.len() == 1 && self.happens(self.plan.doubled_once_in));
                 if landed.is_empty() || is_doubled {
+                    let is_late = !self.incarnations.contains_key(&parcel.incarnation);
+                    match (is_doubled, is_late) {
+                        (true, _) => self.count("append landed twice"),
+                        (_, true) => self.count("append landed after its sender was gone"),
+                        _ => {}
+                    }
                     landed.push(self.land(place, records)?);
                     true
                 } else if is_deaf {

@@ -8,6 +8,7 @@ mod asyncapi;
 mod chaos;
 mod release;
 mod siege;
+mod simulate;
 mod smartmodules;
 mod tidy;
 mod workspace;
@@ -32,6 +33,8 @@ enum Chore {
     Tidy,
     /// Makes the original's load test with the real `siege` and prints the report beside the original's
     Siege(siege::Arguments),
+    /// Runs the task protocol from seeds on a simulated broker, network, disk and clock, and stops at the first broken law
+    Simulate(simulate::Arguments),
     /// Puts the pinned test tools into `.tools`
     Tools,
 }
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Smartmodules { check: false } => smartmodules::update(&root.join("smartmodules")),
         Chore::Tidy => tidy::check(root),
         Chore::Siege(arguments) => siege::run(root, &arguments),
+        Chore::Simulate(arguments) => simulate::run(root, &arguments),
         Chore::Tools => {
             let mongod = orderflow_testkit::tools::pinned_mongod(&orderflow_testkit::tools::directory())?;
             println!("mongod: {}", mongod.display());
