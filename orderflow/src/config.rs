@@ -13,12 +13,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use business::partner::simulator::Profile;
 use clap::{Args, ValueEnum};
+use fluvio_streams::envelope::is_identifier;
+use fluvio_streams::limits::ID_BYTES_MAX;
 use reqwest::Url;
 use serde::Deserialize;
 
 pub(crate) use self::endpoint::check_endpoint;
 pub(crate) use self::payment::{PaymentConfig, PaymentEndpoint, TOKEN_VARIABLE};
-use crate::limits::{PARTITIONS_MAX, WEBHOOK_TIMEOUT, WEBHOOK_TIMEOUT_MS_MAX, WEBHOOK_TRIES_MAX};
+use crate::limits::{
+    PARTITIONS_MAX, SESSION_TIMEOUT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN, STANDBYS_MAX, WEBHOOK_TIMEOUT, WEBHOOK_TIMEOUT_MS_MAX, WEBHOOK_TRIES_MAX,
+};
 use crate::roles::{Role, Roles, Selection};
 
 /// Settings of an instance. The same names as flags, as `ORDERFLOW_*` in the environment, and as keys of the file.
@@ -34,6 +38,15 @@ pub(crate) struct Settings {
     /// Settings of the businesses, by their names; only in the file.
     #[arg(skip)]
     pub(crate) business: BTreeMap<String, business::Config>,
+    /// Name of this instance among those that share the tasks: the same after a restart [default: made up once and kept in the data directory]
+    #[arg(long, env = "ORDERFLOW_INSTANCE", value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+    /// How many instances follow each task besides the one that runs it, to take it over at once [default: 0]
+    #[arg(long, env = "ORDERFLOW_STANDBYS", value_name = "N")]
+    pub(crate) standbys: Option<usize>,
+    /// An instance that is silent for so long is taken for dead and its tasks are taken over, in ms [default: 1200]
+    #[arg(long, env = "ORDERFLOW_SESSION_TIMEOUT_MS", value_name = "MS")]
+    pub(crate) session_timeout_ms: Option<u64>,
     /// Directory for topics, states and views [default: ./orderflow-data]
     #[arg(long, env = "ORDERFLOW_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -196,6 +209,22 @@ pub(crate) struct Config {
     pub(crate) webhook: Option<WebhookConfig>,
     pub(crate) partitions: u32,
     pub(crate) durability: Durability,
+    pub(crate) group: GroupConfig,
+}
+
+/// How this instance shares the tasks with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupConfig {
+    /// `None`: the data directory knows.
+    pub(crate) instance: Option<String>,
+    pub(crate) standbys: usize,
+    pub(crate) session: Duration,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self { instance: None, standbys: 0, session: SESSION_TIMEOUT }
+    }
 }
 
 impl Settings {
@@ -215,6 +244,9 @@ impl Settings {
             roles: self.roles.or(other.roles),
             selection: self.selection.or(other.selection),
             business: if self.business.is_empty() { other.business } else { self.business },
+            instance: self.instance.or(other.instance),
+            standbys: self.standbys.or(other.standbys),
+            session_timeout_ms: self.session_timeout_ms.or(other.session_timeout_ms),
             data_dir: self.data_dir.or(other.data_dir),
             ephemeral: self.ephemeral.or(other.ephemeral),
             sc_addr: self.sc_addr.or(other.sc_addr),
@@ -256,6 +288,7 @@ impl Settings {
         anyhow::ensure!((1..=PARTITIONS_MAX).contains(&partitions), "--partitions: {partitions} is not possible, give 1 to {PARTITIONS_MAX}");
         let roles = Roles::resolve(self.roles.as_deref(), self.fluvio.is_some(), self.mongodb.is_some())?;
         self.selection.check(&roles)?;
+        let group = self.group()?;
         let payment = self.payment(std::env::var(TOKEN_VARIABLE).ok())?;
         let webhook = self.webhook()?;
         let on = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -280,7 +313,21 @@ impl Settings {
             webhook,
             partitions,
             durability: self.durability.unwrap_or(Durability::Fsync),
+            group,
         })
+    }
+
+    fn group(&self) -> anyhow::Result<GroupConfig> {
+        let default = GroupConfig::default();
+        let standbys = self.standbys.unwrap_or(default.standbys);
+        anyhow::ensure!(standbys <= STANDBYS_MAX, "--standbys: {standbys} is not possible, give 0 to {STANDBYS_MAX}");
+        let session_ms = self.session_timeout_ms.unwrap_or(SESSION_TIMEOUT.as_millis() as u64);
+        let is_possible = (SESSION_TIMEOUT_MS_MIN..=SESSION_TIMEOUT_MS_MAX).contains(&session_ms);
+        anyhow::ensure!(is_possible, "--session-timeout-ms: {session_ms} is not possible, give {SESSION_TIMEOUT_MS_MIN} to {SESSION_TIMEOUT_MS_MAX}");
+        if let Some(name) = &self.instance {
+            anyhow::ensure!(is_identifier(name), "--instance: a name has 1 to {ID_BYTES_MAX} bytes and no control characters");
+        }
+        Ok(GroupConfig { instance: self.instance.clone(), standbys, session: Duration::from_millis(session_ms) })
     }
 
     fn webhook(&self) -> anyhow::Result<Option<WebhookConfig>> {
@@ -322,6 +369,7 @@ impl Config {
             webhook: None,
             partitions: 4,
             durability: Durability::Fsync,
+            group: GroupConfig::default(),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | `embedded/state`, `embedded/views` | caches of what those topics say |
 //! | `clusters/<host>_<port>/...` | the same caches for a cluster: what was cached of one log must never meet another |
 //! | `.../state-<hash>` | the cache of a process that runs some processors only: such processes may share a data directory |
+//! | `.../state*.instance` | the name of the instance that uses it, by which it is known to those with which it shares the tasks |
 //! | `.../<part>.lock` | held by the process that uses this part |
 
 use std::fs::{self, File, TryLockError};
@@ -83,6 +84,26 @@ impl DataDir {
     pub(crate) fn caches(&self, fluvio: Option<&str>, part: Option<&[String]>) -> Caches {
         let base = self.of_log(fluvio);
         Caches { state: base.join(format!("state{}", suffix(part))), views: base.join("views") }
+    }
+
+    /// Returns the name of the instance that uses these caches: made up at the first start, and the same ever after.
+    ///
+    /// # Errors
+    /// If it cannot be kept.
+    pub(crate) fn instance(&self, caches: &Caches) -> anyhow::Result<String> {
+        let path = caches.state.with_extension("instance");
+        match fs::read_to_string(&path) {
+            Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("--data-dir: cannot read `{}`", path.display()));
+            }
+            _ => {}
+        }
+        let mut random = [0; 4];
+        getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random number for a name: {error}"))?;
+        let name = format!("orderflow-{:08x}", u32::from_be_bytes(random));
+        fs::write(&path, &name).with_context(|| format!("--data-dir: cannot write `{}`; give a directory that this user can write", path.display()))?;
+        Ok(name)
     }
 
     /// Returns the file in which a simulated payment provider keeps its ledger, beside the caches of the log: the keys of one log mean nothing in another.

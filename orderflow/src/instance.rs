@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions};
 use fluvio_streams::log::Log;
-use fluvio_streams::runtime::{Options as RuntimeOptions, Runtime, TaskStatus};
+use fluvio_streams::runtime::{AssignmentOptions, Options as RuntimeOptions, Runtime, TaskStatus};
 use fluvio_streams::state::store::{FjallStores, StoreOptions};
 use fluvio_streams::system::System;
 use fluvio_streams::task::SnapshotPolicy;
@@ -28,11 +28,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Durability};
+use crate::config::{Config, Durability, GroupConfig};
 use crate::data_dir::{Caches, DataDir};
 use crate::limits::{
-    HTTP_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX, REACH_POLL, REACH_TIMEOUT, RESOLVE_TRIES_MAX, STOP_BROKER_TIMEOUT, STOP_PROCESSORS_TIMEOUT,
-    STOP_REQUESTS_TIMEOUT, STOP_VIEWS_TIMEOUT,
+    HEARTBEATS_PER_SESSION, HTTP_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX, REACH_POLL, REACH_TIMEOUT, RELEASE_TIMEOUT, RESOLVE_TRIES_MAX, STOP_BROKER_TIMEOUT,
+    STOP_PROCESSORS_TIMEOUT, STOP_REQUESTS_TIMEOUT, STOP_VIEWS_TIMEOUT,
 };
 use crate::roles::{Role, Selection, full_names};
 use crate::server::{Server, listen};
@@ -101,7 +101,11 @@ impl Instance {
             Some(stores) => {
                 let ledger = data.provider_ledger(config.fluvio.as_deref(), part.as_deref());
                 let outside = Outside::new(&config, &ledger, &telemetry)?;
-                (start_processors(&running, &log, stores, &outside, &telemetry).await?, outside.router())
+                let instance = match &config.group.instance {
+                    Some(name) => name.clone(),
+                    None => data.instance(&caches)?,
+                };
+                (start_processors(&running, &log, stores, &outside, &telemetry, &instance, &config.group).await?, outside.router())
             }
             None => (Vec::new(), axum::Router::new()),
         };
@@ -243,19 +247,29 @@ async fn start_processors(
     stores: FjallStores,
     outside: &Outside,
     telemetry: &Telemetry,
+    instance: &str,
+    group: &GroupConfig,
 ) -> anyhow::Result<Vec<Runtime>> {
     let options = RuntimeOptions {
         log: log.clone(),
         stores: Arc::new(stores),
         clock: Arc::new(SystemClock),
         snapshots: SnapshotPolicy::default(),
+        assignment: None,
         calls: outside.handlers(),
         observer: telemetry.streams.clone(),
-        instance: format!("orderflow-{}", std::process::id()),
+        instance: instance.to_owned(),
     };
     let mut runtimes = Vec::new();
     for system in running {
-        let started = Runtime::start(&system.topology, options.clone()).await;
+        let assignment = AssignmentOptions {
+            topic: topics::assignment(system),
+            standbys: group.standbys,
+            heartbeat: group.session / HEARTBEATS_PER_SESSION,
+            session: group.session,
+            release: RELEASE_TIMEOUT,
+        };
+        let started = Runtime::start(&system.topology, RuntimeOptions { assignment: Some(assignment), ..options.clone() }).await;
         runtimes.push(started.with_context(|| format!("the processors of {} cannot start", system.name))?);
     }
     Ok(runtimes)
@@ -377,12 +391,13 @@ impl ReadyCheck for DiskTakesRecords {
 }
 
 fn idle(statuses: &BTreeMap<String, TaskStatus>) -> Vec<String> {
-    let waiting = statuses.iter().filter(|(_, status)| status.phase != Phase::Running);
+    let waiting = statuses.iter().filter(|(_, status)| !matches!(status.phase, Phase::Running | Phase::Standby));
     waiting
         .map(|(task, status)| {
             let phase = match status.phase {
                 Phase::Restoring => "restoring",
                 Phase::Running => "running",
+                Phase::Standby => "followed",
                 Phase::Waiting => "waiting",
                 Phase::Stopped => "stopped",
             };

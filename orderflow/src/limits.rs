@@ -5,6 +5,19 @@ use std::time::Duration;
 /// Most partitions of a topic: each is a task per processor.
 pub(crate) const PARTITIONS_MAX: u32 = 64;
 
+/// Most instances that can follow a task besides its owner.
+pub(crate) const STANDBYS_MAX: usize = 8;
+/// An instance that is silent for so long is taken for dead, unless told otherwise.
+pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_millis(1_200);
+/// Shortest such time: below it a busy machine is taken for a dead one.
+pub(crate) const SESSION_TIMEOUT_MS_MIN: u64 = 400;
+/// Longest such time.
+pub(crate) const SESSION_TIMEOUT_MS_MAX: u64 = 600_000;
+/// An instance says so many times in a session that it lives.
+pub(crate) const HEARTBEATS_PER_SESSION: u32 = 4;
+/// How long the new owner of a task waits for the former one to finish with it.
+pub(crate) const RELEASE_TIMEOUT: Duration = Duration::from_millis(1_000);
+
 /// How long a cluster or a database may take to answer at start.
 pub(crate) const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two tries to reach it.
@@ -92,6 +105,8 @@ pub(crate) const RECONCILE_MOVEMENTS_MAX: usize = 5_000_000;
 
 /// How long the tasks may take to answer an order to their breakers, unless told otherwise, in ms.
 pub(crate) const BREAKER_ANSWER_TIMEOUT_MS: u64 = 10_000;
+/// Records at the end of a journal in which `instances` looks for how far its task is.
+pub(crate) const INSTANCES_JOURNAL_RECORDS: i64 = 16;
 /// Bytes of the records about one aggregate that `why` tells; what comes after is left out, and it says so.
 pub(crate) const WHY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Changes of a breaker during the life of an aggregate that it tells.

@@ -15,6 +15,9 @@ use fluvio_streams::system::System;
 /// SmartModule by which people and other programs pick events.
 const EVENT_FILTER: &str = "event-filter";
 
+/// End of the name of the topic in which instances share the tasks of a system: it has one partition.
+const ASSIGNMENT: &str = "-assignment";
+
 /// (name, wasm) of the SmartModules.
 pub(crate) const SMARTMODULES: [(&str, &[u8]); 3] = [
     (THIN_MAP, include_bytes!("../../smartmodules/artifacts/thin-map.wasm")),
@@ -32,6 +35,7 @@ macro_rules! topic_files {
 /// (file name, content) of the topic files, system by system.
 const FILES: &[&[(&str, &str)]] = &[
     topic_files!("food-delivery":
+        "assignment",
         "commands",
         "dead-letters",
         "notifications-events",
@@ -47,6 +51,7 @@ const FILES: &[&[(&str, &str)]] = &[
         "store-journal",
     ),
     topic_files!("movie-booking":
+        "assignment",
         "bookings-events",
         "bookings-journal",
         "commands",
@@ -66,6 +71,7 @@ const FILES: &[&[(&str, &str)]] = &[
         "tickets-journal",
     ),
     topic_files!("mask-shop":
+        "assignment",
         "commands",
         "couriers-journal",
         "dead-letters",
@@ -101,14 +107,16 @@ pub(crate) enum State {
     Present(u32),
 }
 
-/// Returns all topics with this number of partitions: those of the businesses, and those that followers bring with them.
+/// Returns all topics: those of the businesses, and those that followers bring with them. They have this number of partitions, but for those by which instances share the tasks.
 ///
 /// # Errors
 /// If a file is not what Fluvio takes.
 pub(crate) fn all(partitions: u32) -> anyhow::Result<Vec<Topic>> {
     let read = |(name, text): (&str, &str)| {
         let mut config: TopicConfig = text.parse().with_context(|| format!("topic file `{name}` is not what Fluvio takes"))?;
-        config.partition.count = Some(partitions);
+        if !config.meta.name.ends_with(ASSIGNMENT) {
+            config.partition.count = Some(partitions);
+        }
         Ok(Topic { name: config.meta.name.clone(), spec: TopicSpec::from(config) })
     };
     let systems = crate::systems::all()?;
@@ -121,10 +129,19 @@ pub(crate) fn all(partitions: u32) -> anyhow::Result<Vec<Topic>> {
 /// # Errors
 /// If a file is not what Fluvio takes.
 pub(crate) fn of(systems: &[System], partitions: u32) -> anyhow::Result<Vec<Topic>> {
-    let used: BTreeSet<String> = systems.iter().flat_map(|system| system.topology.topics()).collect();
+    let used = used_by(systems);
     let mut topics = all(partitions)?;
     topics.retain(|topic| used.contains(&topic.name));
     Ok(topics)
+}
+
+fn used_by(systems: &[System]) -> BTreeSet<String> {
+    systems.iter().flat_map(|system| system.topology.topics().into_iter().chain([assignment(system)])).collect()
+}
+
+/// Returns the topic in which the instances of a system share its tasks.
+pub(crate) fn assignment(system: &System) -> String {
+    format!("{}{ASSIGNMENT}", system.name)
 }
 
 /// Connects to the control plane of a cluster.
@@ -198,13 +215,15 @@ mod tests {
     #[test]
     fn every_topic_of_every_system_has_its_file_and_no_other() {
         let described: BTreeSet<String> = all(3).expect("all files are read").into_iter().map(|topic| topic.name).collect();
-        let used: BTreeSet<String> = crate::systems::all().expect("the settings work").iter().flat_map(|system| system.topology.topics()).collect();
-        assert_eq!(described, used);
+        assert_eq!(described, used_by(&crate::systems::all().expect("the settings work")));
     }
 
     #[test]
     fn the_number_of_partitions_is_the_flag_s() {
-        assert!(all(3).expect("all files are read").iter().all(|topic| topic.spec.partitions() == 3));
+        for topic in all(3).expect("all files are read") {
+            let wanted = if topic.name.ends_with(ASSIGNMENT) { 1 } else { 3 };
+            assert_eq!(topic.spec.partitions(), wanted, "{}", topic.name);
+        }
     }
 
     #[test]

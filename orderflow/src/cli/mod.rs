@@ -5,6 +5,7 @@ mod breaker;
 mod client;
 mod contracts;
 mod demo;
+mod instances;
 mod reconcile;
 mod scan;
 mod topics;
@@ -43,8 +44,12 @@ enum Command {
     Topics(topics::Arguments),
     /// Show what the circuit breakers do, force them into a state, or reset them; exits with 1 if one does not answer
     Breaker(breaker::Arguments),
+    /// Show which instance runs which task, who follows it, and how far it is behind
+    Instances(instances::Arguments),
     /// Tell everything that happened to an order, in the order in which it happened; exits with 1 if nothing did
     Why(why::Arguments),
+    /// List the records that nobody could take, show them, and send them again
+    Dlq(dlq::Arguments),
     /// Compare what was captured and refunded with the payment provider's own record; exits with 1 if they differ, with 2 if they could not be compared
     Reconcile(reconcile::Arguments),
     /// Write the schemas of all records and the AsyncAPI documents to files, or compare the files with the code
@@ -62,7 +67,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Topology(arguments) => topology::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
         Command::Breaker(arguments) => breaker::run(&arguments),
+        Command::Instances(arguments) => instances::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
+        Command::Dlq(arguments) => dlq::run(&arguments),
         Command::Reconcile(arguments) => Ok(reconcile::run(&arguments)),
         Command::Contracts(arguments) => contracts::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -55,6 +55,9 @@ catalog! {
     LOG_RETRIES: Counter, COUNT, "orderflow_log_retries_total", "Reads and appends of tasks that failed and were tried again.";
     CALLS_PENDING: Gauge, COUNT, "orderflow_calls_pending", "Calls to outside systems that wait or run.";
     TIMERS_PENDING: Gauge, COUNT, "orderflow_timers_pending", "Durable timers that have not fired.";
+    STANDBY_LAG: Gauge, COUNT, "orderflow_standby_lag_records", "Journal records by which this instance is behind the owner of a task that it follows.";
+    ASSIGNMENT_GENERATION: Gauge, COUNT, "orderflow_assignment_generation", "Number of the assignment of tasks to instances that is in force.";
+    INSTANCES: Gauge, COUNT, "orderflow_instances", "Instances that share the tasks of the application.";
     REPLAY_BYTES: Gauge, BYTES, "orderflow_replay_bytes", "Bytes of journal that a successor of the task would read if it had no store, about.";
     REJECTIONS: Counter, COUNT, "orderflow_rejections_total", "Commands that a rule refused, by reason code.";
     UNREADABLE_RECORDS: Counter, COUNT, "orderflow_unreadable_records_total", "Records that could not be read or handled: dead-lettered, or skipped by policy.";

@@ -23,6 +23,8 @@ const BREAKER_HALF_OPEN: &str = "breaker_half_open";
 pub(crate) struct StreamsMeters {
     /// By application and processor.
     processors: HashMap<String, HashMap<String, ProcessorMeters>>,
+    /// By application.
+    groups: HashMap<String, GroupMeters>,
 }
 
 struct ProcessorMeters {
@@ -48,17 +50,24 @@ struct TaskMeters {
     unreadable: HashMap<String, (Counter, Counter)>,
     restore_records: Gauge,
     restore_seconds: Gauge,
-    phases: [(Phase, Gauge); 4],
+    phases: [(Phase, Gauge); 5],
     retries_read: Counter,
     retries_append: Counter,
     calls_pending: Gauge,
     replay_bytes: Gauge,
+    standby_lag: Gauge,
     timers_pending: Gauge,
     repeated: Counter,
     breakers: HashMap<&'static str, BreakerMeters>,
     totals: HashMap<&'static str, (AtomicI64, Option<Gauge>)>,
     /// By how much the money was out of balance when the task last told its totals, in won.
     imbalance: AtomicI64,
+}
+
+/// How an application is shared.
+struct GroupMeters {
+    generation: Gauge,
+    instances: Gauge,
 }
 
 struct BreakerMeters {
@@ -74,7 +83,13 @@ impl StreamsMeters {
             let processors = &system.topology.processors;
             (application.clone(), processors.iter().map(|spec| (spec.name.clone(), processor(registry, application, spec, partitions))).collect())
         };
-        Self { processors: systems.iter().map(of_system).collect() }
+        let group = |system: &System| {
+            let labels = [("application", system.topology.application.as_str())];
+            let meters =
+                GroupMeters { generation: registry.gauge(&catalog::ASSIGNMENT_GENERATION, &labels), instances: registry.gauge(&catalog::INSTANCES, &labels) };
+            (system.topology.application.clone(), meters)
+        };
+        Self { processors: systems.iter().map(of_system).collect(), groups: systems.iter().map(group).collect() }
     }
 
     fn processor(&self, name: TaskName<'_>) -> Option<&ProcessorMeters> {
@@ -110,6 +125,29 @@ impl StreamsMeters {
         }
     }
 
+    /// Another instance tells from now on how the task is: what this one said of it last would be counted twice.
+    fn forget(&self, task: TaskName<'_>) {
+        let Some(processor) = self.processor(task) else { return };
+        let Some(meters) = processor.tasks.get(task.partition as usize) else { return };
+        for (total, gauge) in meters.totals.values() {
+            total.store(0, Ordering::Relaxed);
+            gauge.iter().for_each(|gauge| gauge.set(0.0));
+        }
+        meters.imbalance.store(0, Ordering::Relaxed);
+        for (name, gauge) in &processor.money {
+            gauge.set(processor.tasks.iter().map(|task| task.total(name)).sum::<i64>() as f64);
+        }
+        processor.imbalance.set(processor.tasks.iter().map(|task| task.imbalance.load(Ordering::Relaxed)).sum::<i64>() as f64);
+        for breaker in meters.breakers.values() {
+            [&breaker.closed, &breaker.open, &breaker.half_open].into_iter().for_each(|gauge| gauge.set(0.0));
+        }
+        for (records, seconds) in meters.lag.values() {
+            records.set(0.0);
+            seconds.set(0.0);
+        }
+        [&meters.calls_pending, &meters.timers_pending, &meters.replay_bytes, &meters.standby_lag].into_iter().for_each(|gauge| gauge.set(0.0));
+    }
+
     /// A task tells all its totals in one go; once it has told everything, they belong to one state and must balance.
     fn balance(&self, task: TaskName<'_>) {
         let Some(processor) = self.processor(task).filter(|processor| !processor.money.is_empty()) else { return };
@@ -131,6 +169,20 @@ impl Observer for StreamsMeters {
             Event::PhaseEntered(task, entered) => {
                 for (phase, gauge) in self.task(*task).iter().flat_map(|meters| &meters.phases) {
                     gauge.set(if phase == entered { 1.0 } else { 0.0 });
+                }
+                if *entered == Phase::Stopped {
+                    self.forget(*task);
+                }
+            }
+            Event::StandbyLag(task, records) => {
+                if let Some(meters) = self.task(*task) {
+                    meters.standby_lag.set(*records as f64);
+                }
+            }
+            Event::Assigned { application, generation, members } => {
+                if let Some(meters) = self.groups.get(*application) {
+                    meters.generation.set(*generation as f64);
+                    meters.instances.set(*members as f64);
                 }
             }
             Event::Restored { task, records, took } => {
@@ -296,12 +348,19 @@ fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition:
             .collect(),
         restore_records: registry.gauge(&catalog::RESTORE_RECORDS, &labels),
         restore_seconds: registry.gauge(&catalog::RESTORE_SECONDS, &labels),
-        phases: [(Phase::Restoring, "restoring"), (Phase::Running, "running"), (Phase::Waiting, "waiting"), (Phase::Stopped, "stopped")]
-            .map(|(phase, name)| (phase, gauge(&catalog::TASK_PHASE, "phase", name))),
+        phases: [
+            (Phase::Restoring, "restoring"),
+            (Phase::Running, "running"),
+            (Phase::Standby, "standby"),
+            (Phase::Waiting, "waiting"),
+            (Phase::Stopped, "stopped"),
+        ]
+        .map(|(phase, name)| (phase, gauge(&catalog::TASK_PHASE, "phase", name))),
         retries_read: counter(&catalog::LOG_RETRIES, "action", "read"),
         retries_append: counter(&catalog::LOG_RETRIES, "action", "append"),
         calls_pending: registry.gauge(&catalog::CALLS_PENDING, &labels),
         replay_bytes: registry.gauge(&catalog::REPLAY_BYTES, &labels),
+        standby_lag: registry.gauge(&catalog::STANDBY_LAG, &labels),
         timers_pending: registry.gauge(&catalog::TIMERS_PENDING, &labels),
         repeated: registry.counter(&catalog::REPEATED_RECORDS, &labels),
         breakers: breaker_names

@@ -6,6 +6,7 @@
 mod cluster;
 mod followers;
 mod front;
+mod instances;
 mod partners;
 mod sharing;
 mod story;

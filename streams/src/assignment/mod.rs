@@ -16,4 +16,4 @@ mod record;
 mod tests;
 
 pub use member::{Duty, Member, MemberConfig};
-pub use record::{Announcement, TaskId};
+pub use record::{Announcement, TaskId, holds_assignment};

@@ -134,3 +134,8 @@ impl Announcement {
         serde_json::from_slice(bytes).ok()
     }
 }
+
+/// Returns true if there is an assignment among the announcements: then whoever begins with the first of them knows the group in the end.
+pub fn holds_assignment(announcements: &[(i64, Announcement)]) -> bool {
+    announcements.iter().any(|(_, announcement)| matches!(announcement, Announcement::Assigned { .. }))
+}

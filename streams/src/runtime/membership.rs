@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{AssignmentOptions, Options, Statuses, TaskStatus, WAIT_FIRST, WAIT_MAX};
-use crate::assignment::{Announcement, Duty, Member, MemberConfig, TaskId};
+use crate::assignment::{Announcement, Duty, Member, MemberConfig, TaskId, holds_assignment};
 use crate::limits::ASSIGNMENT_RECORDS_MAX;
 use crate::log::{Fetched, LogError, Writer};
 use crate::record::NewRecord;
@@ -97,7 +97,7 @@ impl Membership {
                 let config = self.config(assignment);
                 let near = offsets.start.max(offsets.end - 2 * ASSIGNMENT_RECORDS_MAX);
                 let fetched = if near > offsets.start { read_all(&self.options, topic, near, offsets.end).await? } else { Vec::new() };
-                let is_found = fetched.iter().any(|(_, announcement)| matches!(announcement, Announcement::Assigned { .. }));
+                let is_found = holds_assignment(&fetched);
                 let from = if is_found { near } else { offsets.start };
                 (Member::new(&format!("{}#{:08x}", config.instance, random()), config, !is_found), from)
             }
