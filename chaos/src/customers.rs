@@ -67,13 +67,16 @@ impl Progress {
 
 /// What was sent.
 pub(crate) struct SentLog {
-    known: Mutex<(BTreeMap<(String, String), bool>, File)>,
+    known: Mutex<(Known, File)>,
 }
+
+/// Orders and ids of commands, and whether they are known to be on record.
+type Known = BTreeMap<(String, String), bool>;
 
 impl SentLog {
     pub(crate) fn new(path: &Path) -> Result<Self, Error> {
         let file = File::create(path).doing(|| format!("cannot create `{}`", path.display()))?;
-        Ok(Self { known: Mutex::new((BTreeMap::new(), file)) })
+        Ok(Self { known: Mutex::new((Known::new(), file)) })
     }
 
     fn note(&self, order: &str, id: &str, is_acknowledged: bool) {

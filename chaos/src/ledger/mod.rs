@@ -157,7 +157,7 @@ impl Ledger {
     fn follow(&mut self, topic: &str, place: &str, event: &Event) {
         match topic {
             "orders-events" if event.kind.starts_with("Forgotten") => {
-                self.verdicts.check(Law::Rules, false, || format!("{place}: {} of an order that nobody forgot", event.kind))
+                self.verdicts.check(Law::Rules, false, || format!("{place}: {} of an order that nobody forgot", event.kind));
             }
             "orders-events" => {
                 self.commands.led_to(event);
@@ -266,6 +266,10 @@ impl Ledger {
         for (id, order) in &self.orders {
             let kept = order.charges.iter().filter(|(_, charge)| **charge == Charge::Kept).count();
             verdicts.check(Law::ChargedOnce, kept == usize::from(order.is_live()), || format!("order `{id}` is {} and rests on {kept} charges", order.status));
+            for attempt in &order.given_up {
+                let is_void = self.requests.get(&(id.clone(), *attempt)).is_some_and(|kinds| kinds.contains_key("PaymentVoidRequested"));
+                verdicts.check(Law::Rules, is_void, || format!("order `{id}` waited, but did not want attempt {attempt}, which it had not given up"));
+            }
             for (attempt, charge) in &order.charges {
                 verdicts
                     .check(Law::NothingLost, *charge != Charge::Owed, || format!("attempt {attempt} of `{id}`, which is {}, is not given back", order.status));

@@ -24,6 +24,8 @@ pub(super) struct Order {
     pub(super) price: i64,
     pub(super) charges: BTreeMap<i64, Charge>,
     pub(super) was_placed: bool,
+    /// Attempts that nobody wanted although the order waited: these must have been given up before.
+    pub(super) given_up: Vec<i64>,
     pub(super) document: Map<String, Value>,
     /// What the customer must have been told: type of the event and status, in this order.
     pub(super) told: Vec<(String, String)>,
@@ -35,12 +37,6 @@ const PENDING: &str = "PaymentPending";
 const DEFERRED: &str = "PaymentDeferred";
 const CANCELLED: &str = "Cancelled";
 const REJECTED: &str = "Rejected";
-
-/// Returns whether a later attempt than the event's was made.
-fn is_given_up(event: &Event) -> bool {
-    let attempts = event.data.get("payment").and_then(|payment| payment.get("attempts")).and_then(Value::as_i64);
-    attempts > event.number("attempt")
-}
 
 impl Order {
     pub(super) fn is_waiting(&self) -> bool {
@@ -87,8 +83,10 @@ impl Order {
                 self.was_placed = true;
                 waits && self.charged(event, Charge::Kept)
             }
-            // While an order waits, this happens to an attempt that was given up for a later one.
-            "PaymentUnwanted" => (!waits || is_given_up(event)) && self.charged(event, Charge::Owed),
+            "PaymentUnwanted" => {
+                self.given_up.extend(event.number("attempt").filter(|_| waits));
+                self.charged(event, Charge::Owed)
+            }
             "OrderRefunded" => {
                 let attempt = event.number("attempt").unwrap_or_default();
                 event.number("amount") == Some(self.price) && self.charges.insert(attempt, Charge::Returned) == Some(Charge::Owed)
