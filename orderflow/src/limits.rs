@@ -118,6 +118,19 @@ pub(crate) const WHY_CAUSES_MAX: usize = 1_000;
 /// Characters of one member's value that it shows.
 pub(crate) const WHY_VALUE_CHARACTERS_MAX: usize = 120;
 
+/// Dead letters of one system that `dlq` looks at; whoever has more asks for fewer.
+pub(crate) const DLQ_LETTERS_MAX: usize = 100_000;
+/// Bytes of a letter's error that it keeps in mind.
+pub(crate) const DLQ_ERROR_BYTES_MAX: usize = 1_024;
+/// Characters of a letter's error in the table.
+pub(crate) const DLQ_ERROR_CHARACTERS_MAX: usize = 60;
+/// How often a record is redriven, unless told otherwise.
+pub(crate) const DLQ_REPLAYS_MAX: u32 = 3;
+/// How long after a redrive began its record may be appended.
+pub(crate) const DLQ_APPEND_WITHIN: Duration = Duration::from_secs(20);
+/// How long after a redrive began another one may take it for interrupted, in ms: until then its record may still arrive.
+pub(crate) const DLQ_INTERRUPTED_AFTER_MS: i64 = 60_000;
+
 /// Calls to the webhook that may run at once in this process, over all systems; further ones wait for their turn.
 pub(crate) const WEBHOOK_CALLS_MAX: usize = 64;
 /// How long a webhook may take to answer, unless told otherwise.

@@ -5,6 +5,7 @@ mod breaker;
 mod client;
 mod contracts;
 mod demo;
+mod dlq;
 mod instances;
 mod reconcile;
 mod scan;
