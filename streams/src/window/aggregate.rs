@@ -52,7 +52,8 @@ impl<A> Observation<A> {
 /// of sets.
 ///
 /// A window is open until stream time reaches its end and the grace after it. Then it is closed: it is reported once, leaves the store, and whatever comes for it later is late. Closing
-/// many windows takes several steps, and each is taken as if all were closed at once.
+/// many windows takes several steps ([`WINDOWS_CLOSED_MAX`], [`WINDOWS_CLOSED_BYTES_MAX`]), and records in between are taken as if all were closed at once. What a processor emits for the
+/// windows of one step must fit into a transaction.
 ///
 /// What it costs, for each record: the entries of its windows and of stream time are read and written; nothing is searched for but the neighbours of a session. State is one entry a key
 /// and open window, and a small one more for sessions.

@@ -49,7 +49,7 @@ pub(super) struct Clock {
 impl Clock {
     /// Takes the time of a record; returns stream time.
     pub(super) fn observe(&mut self, time_ms: i64) -> i64 {
-        let stream_ms = self.stream_ms.map_or(time_ms, |stream_ms| stream_ms.max(time_ms));
+        let stream_ms = self.stream_ms.unwrap_or(time_ms).max(time_ms);
         self.stream_ms = Some(stream_ms);
         self.quiet_ms = None;
         stream_ms
@@ -60,8 +60,7 @@ impl Clock {
         self.tick_ms = None;
         let Some(expected_ms) = self.expected_ms.filter(|expected_ms| *expected_ms <= now_ms) else { return };
         match self.quiet_ms.filter(|quiet_ms| *quiet_ms >= expected_ms && now_ms - due_ms < idle_ms) {
-            Some(quiet_ms) if now_ms - quiet_ms >= idle_ms => self.stream_ms = Some(self.stream_ms.map_or(quiet_ms, |stream_ms| stream_ms.max(quiet_ms))),
-            Some(_) => {}
+            Some(quiet_ms) => self.stream_ms = self.stream_ms.max(Some(quiet_ms)),
             None => self.quiet_ms = Some(now_ms),
         }
     }

@@ -167,6 +167,20 @@ fn large_windows_close_one_at_a_time() {
     assert_eq!(world.closed.len(), 5);
 }
 
+/// What is closed takes nothing more, also while it waits to be told: a record that comes just in time begins a session of its own beside it.
+#[test]
+fn a_closed_session_that_is_not_told_yet_is_not_joined() {
+    let mut world = World::new(Windows::session(10));
+    for id in 0..=WINDOWS_CLOSED_MAX {
+        world.observe(&format!("k-{id:05}"), 0, id);
+    }
+    world.fire = false;
+    world.observe("next", 10, 0);
+    let seen = world.observe(&format!("k-{WINDOWS_CLOSED_MAX:05}"), 5, 7);
+    assert_eq!((seen.updated[0].window, &seen.updated[0].value, seen.replaced), (window(5, 15), &vec![7], vec![]));
+    assert_eq!(seen.closed.iter().map(|closed| (closed.window, &closed.value)).collect::<Vec<_>>(), [(window(0, 10), &vec![WINDOWS_CLOSED_MAX])]);
+}
+
 /// A timer that was taken back with a refused input is set again by the next record.
 #[test]
 fn closing_goes_on_with_the_next_record_if_its_timer_is_lost() {
@@ -269,6 +283,20 @@ fn a_record_costs_the_same_however_many_windows_there_are() {
         let (got, ranged, entries) = world.cost("k-7", 20_001);
         assert!(got <= gets && ranged <= ranges && entries <= 2, "{windows:?}: {got} gets, {ranged} ranges with {entries} entries");
     }
+}
+
+/// A timer that comes late does not say that nothing came: the task was down. So also a record that was written late is taken, as it would have been without the outage.
+#[test]
+fn a_timer_that_was_missed_closes_nothing() {
+    let mut world = World::new(Windows::tumbling(1_000).idle(600));
+    world.now_ms = 400;
+    world.observe("a", 400, 0);
+    world.wait_until(1_250);
+    world.now_ms = 10_000;
+    world.fire_due();
+    assert_eq!(world.observe("a", 999, 1).missed, []);
+    world.wait_until(12_000);
+    assert_eq!(world.closed.len(), 1, "and then it goes on as ever");
 }
 
 #[test]

@@ -106,6 +106,28 @@ fn a_restart_in_the_middle_of_windows_changes_nothing() {
     assert!(of("hopping") > of("tumbling"), "hopping windows overlap");
 }
 
+/// As many keys as there are may end at once, with names as long as they may be: no step is too large, and each is told once.
+#[test]
+fn a_window_of_many_keys_closes_within_the_bounds_of_a_transaction() {
+    let mut driver = driver();
+    driver.advance(600_000);
+    let keys = 1_200;
+    for id in 0..keys {
+        let page = format!("{id:0>width$}", width = if id % 2 == 0 { 256 } else { 5 });
+        visit(&mut driver, 0, &page, 1, id);
+    }
+    driver.run_until_idle();
+    visit(&mut driver, 0, &"x".repeat(256), 500, keys);
+    driver.advance(10_000);
+    assert_eq!(driver.events("dead-letters"), []);
+    for kind in ["tumbling", "hopping", "session", "silent"] {
+        let told: Vec<_> = driver.distinct_events("visits-events").into_iter().filter(|event| event.kind == kind && !event.subject.starts_with('x')).collect();
+        let expected = if kind == "hopping" { 3 * keys } else { keys };
+        assert_eq!(told.iter().map(|event| ids(&event.data)).sum::<usize>() as u64, expected, "{kind}");
+        assert_eq!(driver.total("visits", kind), 0);
+    }
+}
+
 /// A window that closes while a task is down is told when it is back.
 #[test]
 fn an_outage_at_the_end_of_a_window_loses_nothing() {
