@@ -8,7 +8,7 @@
 //! | `embedded/state`, `embedded/views` | caches of what those topics say |
 //! | `clusters/<host>_<port>/...` | the same caches for a cluster: what was cached of one log must never meet another |
 //! | `.../state-<hash>` | the cache of a process that runs some processors only: such processes may share a data directory |
-//! | `.../state*.instance` | the name of the instance that uses it, by which it is known to those with which it shares the tasks |
+//! | `.../instance`, `.../instance-<hash>` | the name of the instance that uses them, by which it is known to those with which it shares the tasks |
 //! | `.../<part>.lock` | held by the process that uses this part |
 
 use std::fs::{self, File, TryLockError};
@@ -83,7 +83,7 @@ impl DataDir {
     /// Returns where what is cached of a log is kept: of the embedded broker, or of the cluster at `fluvio`. `part` names the processors if not all of them run.
     pub(crate) fn caches(&self, fluvio: Option<&str>, part: Option<&[String]>) -> Caches {
         let base = self.of_log(fluvio);
-        Caches { state: base.join(format!("state{}", suffix(part))), views: base.join("views") }
+        Caches { state: base.join(format!("state{}", suffix(part))), views: base.join("views"), instance: base.join(format!("instance{}", suffix(part))) }
     }
 
     /// Returns the name of the instance that uses these caches: made up at the first start, and the same ever after.
@@ -91,8 +91,8 @@ impl DataDir {
     /// # Errors
     /// If it cannot be kept.
     pub(crate) fn instance(&self, caches: &Caches) -> anyhow::Result<String> {
-        let path = caches.state.with_extension("instance");
-        match fs::read_to_string(&path) {
+        let path = &caches.instance;
+        match fs::read_to_string(path) {
             Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("--data-dir: cannot read `{}`", path.display()));
@@ -102,7 +102,7 @@ impl DataDir {
         let mut random = [0; 4];
         getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random number for a name: {error}"))?;
         let name = format!("orderflow-{:08x}", u32::from_be_bytes(random));
-        fs::write(&path, &name).with_context(|| format!("--data-dir: cannot write `{}`; give a directory that this user can write", path.display()))?;
+        fs::write(path, &name).with_context(|| format!("--data-dir: cannot write `{}`; give a directory that this user can write", path.display()))?;
         Ok(name)
     }
 
@@ -130,6 +130,8 @@ pub(crate) struct Caches {
     pub(crate) state: PathBuf,
     /// Embedded views.
     pub(crate) views: PathBuf,
+    /// File with the name of the instance: no cache, but whoever loses it only gets another name.
+    pub(crate) instance: PathBuf,
 }
 
 /// Tells apart what processes keep that run some processors only. The hash is the same for ever.
@@ -215,6 +217,21 @@ mod tests {
 
     fn open(root: &Path) -> anyhow::Result<DataDir> {
         DataDir::open(&Storage::Directory(root.to_owned()))
+    }
+
+    #[test]
+    fn an_instance_keeps_its_name_and_others_have_other_names() {
+        let (one, other) = (tempfile::tempdir().expect("a temporary directory"), tempfile::tempdir().expect("a temporary directory"));
+        let name = |root: &Path, part: Option<&[String]>| {
+            let mut data = open(root).expect("it opens");
+            let caches = data.caches(None, part);
+            data.claim(&caches.state).expect("it is free");
+            data.instance(&caches).expect("it has a name")
+        };
+        let first = name(one.path(), None);
+        assert_eq!(name(one.path(), None), first);
+        assert_ne!(name(one.path(), Some(&["food-delivery/store".to_owned()])), first);
+        assert_ne!(name(other.path(), None), first);
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub const RESTORE_POINT_RECORDS: i64 = 16;
 pub const REPLAY_RECORDS_CHEAP: i64 = 1_000;
 /// Records of the assignment topic after which an assignment is written again, so that whoever comes reads no more of it.
 pub const ASSIGNMENT_RECORDS_MAX: i64 = 2_000;
+/// Reads of a task's state that wait to be answered.
+pub const QUERIES_QUEUED_MAX: usize = 256;
+/// How long such a read may take.
+pub const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Batches of a source that wait while the task takes one; a full queue stops the reading.
 pub const SOURCE_BATCHES_QUEUED_MAX: usize = 1;
 /// How long a task that is behind takes nothing from other sources because of one that is known to have more, or was not heard of since the task started, and delivers nothing. Long

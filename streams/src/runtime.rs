@@ -6,6 +6,7 @@ mod calls;
 mod inbox;
 mod incarnation;
 mod membership;
+mod query;
 mod sender;
 mod source;
 
@@ -13,11 +14,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::query::{QueryError, Read};
+use self::query::Query;
 use crate::assignment::{Duty, TaskId};
+use crate::limits::{QUERIES_QUEUED_MAX, QUERY_TIMEOUT};
 use crate::log::{Log, LogError};
 use crate::processor::Call;
 use crate::state::store::Stores;
@@ -148,6 +152,7 @@ type Statuses = BTreeMap<String, TaskStatus>;
 /// A running application. Dropping it stops its tasks at once; [`Runtime::stop`] lets them finish.
 pub struct Runtime {
     tasks: JoinSet<()>,
+    queries: BTreeMap<TaskId, mpsc::Sender<Query>>,
     membership: JoinSet<()>,
     shutdown: CancellationToken,
     /// All tasks have ended.
@@ -175,11 +180,12 @@ impl Runtime {
         }
         let initial = if options.assignment.is_some() { Duty::Idle } else { Duty::Owner };
         let (finished_sender, finished) = mpsc::unbounded_channel();
-        let mut duties = BTreeMap::new();
+        let (mut duties, mut queries) = (BTreeMap::new(), BTreeMap::new());
         let mut tasks = JoinSet::new();
         for (spec, partition, partitions) in plans {
             let duty = watch::Sender::new(initial);
             let id = TaskId::new(&spec.name, partition);
+            let (query_sender, asked) = mpsc::channel(QUERIES_QUEUED_MAX);
             let runner = Runner {
                 application: topology.application.clone(),
                 spec,
@@ -190,9 +196,11 @@ impl Runtime {
                 stop: shutdown.child_token(),
                 duty: duty.subscribe(),
                 finished: finished_sender.clone(),
+                queries: Mutex::new(asked),
                 statuses: sender.clone(),
             };
-            duties.insert(id, duty);
+            duties.insert(id.clone(), duty);
+            queries.insert(id, query_sender);
             if initial == Duty::Owner {
                 runner.report(Phase::Waiting, None);
             }
@@ -203,7 +211,7 @@ impl Runtime {
             membership::Membership { application: topology.application.clone(), options, duties, finished, statuses: sender, ended: ended.clone() };
         let mut memberships = JoinSet::new();
         memberships.spawn(membership.run());
-        Ok(Self { tasks, membership: memberships, shutdown, ended, statuses })
+        Ok(Self { tasks, queries, membership: memberships, shutdown, ended, statuses })
     }
 
     /// Returns how each task is, by name.
@@ -222,6 +230,21 @@ impl Runtime {
         let all_run = |statuses: &Statuses| !statuses.is_empty() && statuses.values().all(|status| matches!(status.phase, Phase::Running | Phase::Standby));
         // The sender lives as long as the tasks do.
         let _ = statuses.wait_for(all_run).await;
+    }
+
+    /// Reads an entry of a task's state, if this instance runs the task or follows it: `store` and `key` as the processor wrote them.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn read(&self, task: &TaskId, store: &str, key: &str) -> Result<Read, QueryError> {
+        let none_here = || QueryError::NotHere { task: task.clone() };
+        let (answer, answered) = oneshot::channel();
+        let query = Query { store: store.to_owned(), key: key.to_owned(), answer };
+        // A task that nobody here does anything for answers nothing.
+        let is_here = self.statuses.borrow().keys().any(|name| name.ends_with(&format!("-{}-{}", task.processor, task.partition)));
+        let sender = self.queries.get(task).filter(|_| is_here).ok_or_else(none_here)?;
+        sender.try_send(query).map_err(|_| QueryError::Busy { task: task.clone() })?;
+        tokio::time::timeout(QUERY_TIMEOUT, answered).await.map_err(|_| QueryError::Busy { task: task.clone() })?.map_err(|_| none_here())?
     }
 
     /// Lets every task finish its transaction and send its effects, then returns.
@@ -266,6 +289,8 @@ struct Runner {
     duty: watch::Receiver<Duty>,
     /// Hears when it has finished with the task.
     finished: mpsc::UnboundedSender<TaskId>,
+    /// Reads of the task's state; the present incarnation answers.
+    queries: Mutex<mpsc::Receiver<Query>>,
     statuses: Arc<watch::Sender<Statuses>>,
 }
 

@@ -275,6 +275,20 @@ impl Task {
         }
     }
 
+    /// Returns the entry `key` of a processor's `store`, as JSON, from the state as it is.
+    ///
+    /// # Errors
+    /// [`Stop::State`].
+    pub fn peek(&mut self, store: &str, key: &str) -> Result<Option<Vec<u8>>, Stop> {
+        self.flush()?;
+        Ok(self.store.get(&keys::user(store, key))?)
+    }
+
+    /// Returns the time of the last transaction that the state includes, ms since the Unix epoch.
+    pub fn last_time_ms(&self) -> i64 {
+        self.last_time_ms
+    }
+
     /// Returns the due time of the earliest timer, ms since the Unix epoch.
     pub fn next_timer_due_ms(&self) -> Option<i64> {
         self.timers.first().and_then(|key| keys::timer_due_ms(key))

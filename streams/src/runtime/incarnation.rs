@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::Runner;
 use super::calls::Calls;
 use super::inbox::Inbox;
+use super::query::{self, Query};
 use super::sender::{self, Sent};
 use super::source::{Health, Pump};
 use crate::assignment::Duty;
@@ -20,6 +21,9 @@ use crate::log::{LogError, Offsets, Writer};
 use crate::record::NewRecord;
 use crate::task::{Committed, Outgoing, RunReport, Stop, Task, Work};
 use crate::telemetry::{Event, Phase};
+
+/// Questions about the state of the task.
+type Queries = mpsc::Receiver<Query>;
 
 /// Longest wait for effects to be acknowledged at an orderly stop.
 const DRAIN_MAX: Duration = Duration::from_millis(800);
@@ -59,11 +63,12 @@ impl From<LogError> for Problem {
 /// Runs one incarnation to its end. `Ok`: it was told to stop.
 pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
     runner.report(Phase::Restoring, None);
+    let mut queries = runner.queries.lock().await;
     let store = runner.options.stores.open(&runner.id()).map_err(Stop::State)?;
     let mut task = Task::open(&runner.application, runner.spec.clone(), runner.partition, runner.partitions, owner(runner), store)?;
     task = task.with_snapshots(runner.options.snapshots);
     let restored = tokio::select! {
-        restored = take_over(runner, &mut task) => restored,
+        restored = take_over(runner, &mut task, &mut queries) => restored,
         () = runner.stop.cancelled() => return Ok(()),
     };
     let (journal, committed) = match restored {
@@ -100,6 +105,7 @@ pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
         calls: Calls::default(),
         work: VecDeque::new(),
         health: health.subscribe(),
+        queries: &mut queries,
         last_report: Instant::now(),
     };
     tokio::select! {
@@ -117,7 +123,7 @@ fn owner(runner: &Runner) -> String {
 }
 
 /// Reads the journal, appends a fence, reads up to it, and owns the task.
-async fn take_over(runner: &Runner, task: &mut Task) -> Result<(Arc<dyn Writer>, Committed), Problem> {
+async fn take_over(runner: &Runner, task: &mut Task, queries: &mut Queries) -> Result<(Arc<dyn Writer>, Committed), Problem> {
     let began = Instant::now();
     let log = &runner.options.log;
     let journal = &runner.spec.journal;
@@ -130,6 +136,7 @@ async fn take_over(runner: &Runner, task: &mut Task) -> Result<(Arc<dyn Writer>,
     let mut writer = None;
     let mut duty = runner.duty.clone();
     let mut follows = false;
+    let mut end = offsets.end;
     loop {
         let is_owner = *duty.borrow_and_update() == Duty::Owner;
         if fence.is_none() && next >= offsets.end && !is_owner && !follows {
@@ -149,7 +156,12 @@ async fn take_over(runner: &Runner, task: &mut Task) -> Result<(Arc<dyn Writer>,
             fetched = reader.next() => fetched?,
             // Whoever follows a task takes it over as soon as it is given to it.
             Ok(()) = duty.changed(), if fence.is_none() => continue,
+            asked = query::next(queries), if fence.is_none() => {
+                asked.answer(task, false, (end - next).max(0))?;
+                continue;
+            }
         };
+        end = end.max(fetched.end_offset);
         if follows && fence.is_none() {
             runner.observe(&Event::StandbyLag(runner.name(), (fetched.end_offset - fetched.next_offset).max(0)));
         }
@@ -207,6 +219,7 @@ struct Running<'a> {
     work: VecDeque<Work>,
     /// How the sources are: until each has been opened, and while one of them fails, the task is not said to run.
     health: watch::Receiver<Vec<Health>>,
+    queries: &'a mut Queries,
     last_report: Instant,
 }
 
@@ -242,6 +255,9 @@ impl Running<'_> {
         if self.task.is_congested() {
             return Ok(());
         }
+        while let Ok(asked) = self.queries.try_recv() {
+            asked.answer(&mut self.task, true, 0)?;
+        }
         // Timers first: a deadline must not wait behind a backlog.
         let due = self.task.due_timers(self.runner.options.clock.now_ms());
         if !due.is_empty() {
@@ -272,6 +288,7 @@ impl Running<'_> {
             arrived = self.inbox.arrive(), if !congested => arrived?,
             result = self.calls.next(self.runner), if !congested => self.work.push_back(Work::CallResult(result)),
             () = timer => {}
+            asked = query::next(self.queries) => asked.answer(&mut self.task, true, 0)?,
             Ok(()) = self.health.changed() => self.health.mark_changed(),
             () = tokio::time::sleep(REPORT_EVERY) => {
                 self.report();

@@ -192,6 +192,11 @@ impl Task {
         self.write_replayed()
     }
 
+    /// Writes what a replay has gathered, so that it can be read.
+    pub(super) fn flush(&mut self) -> Result<(), Stop> {
+        if self.replay_buffer.is_empty() { Ok(()) } else { self.write_replayed() }
+    }
+
     fn write_replayed(&mut self) -> Result<(), Stop> {
         if let Some(last) = self.replayed_last.take() {
             self.fingerprint = Some(fingerprint(&last));

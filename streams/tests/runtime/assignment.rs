@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use fluvio_streams::assignment::TaskId;
 use fluvio_streams::log::memory::MemoryLog;
-use fluvio_streams::runtime::{AssignmentOptions, Options, Runtime};
+use fluvio_streams::runtime::{AssignmentOptions, Options, QueryError, Runtime};
 use fluvio_streams::state::store::MemoryStores;
 use fluvio_streams::telemetry::Phase;
 
@@ -122,6 +123,43 @@ async fn who_follows_a_task_takes_it_over_from_the_dead() {
     let rounds = loading.await.expect("it does not panic");
     assert_nothing_is_lost_or_doubled(&log, rounds).await;
     second.stop().await;
+}
+
+/// Goal: what a task keeps can be read where it runs and where it is followed, with a word on how old it is; elsewhere one is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_of_a_task_is_read_where_it_runs_and_where_it_is_followed() {
+    let log = log();
+    let first = start(&log, "i-0", 1).await;
+    first.wait_running().await;
+    let (second, third) = (start(&log, "i-1", 1).await, start(&log, "i-2", 1).await);
+    let all = [&first, &second, &third];
+    eventually("three share, and follow each other", || {
+        shares(&all) == [2, 2, 2] && all.iter().map(|runtime| count(runtime, Phase::Standby)).sum::<usize>() == TASKS
+    })
+    .await;
+    deposit(&log, "a-1", 7);
+    eventually("it is counted", || counted(&log).len() == 1).await;
+    let task = TaskId::new("till", fluvio_streams::partitioner::partition_for(b"a-1", business::PARTITIONS));
+    let (mut owners, mut followers, mut others) = (0, 0, 0);
+    for runtime in all {
+        match runtime.read(&task, "accounts", "a-1").await {
+            Ok(read) if read.is_owner => {
+                assert_eq!((read.value.as_deref(), read.behind_records), (Some(&b"7"[..]), 0));
+                owners += 1;
+            }
+            Ok(_) => {
+                let at_last = async || runtime.read(&task, "accounts", "a-1").await.is_ok_and(|read| read.value.as_deref() == Some(b"7") && read.as_of_ms > 0);
+                while !at_last().await {
+                    tokio::task::yield_now().await;
+                }
+                assert_eq!(runtime.read(&task, "accounts", "nobody").await.expect("it can be read").value, None);
+                followers += 1;
+            }
+            Err(QueryError::NotHere { .. }) => others += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!((owners, followers, others), (1, 1, 1));
 }
 
 /// Goal: what others do is nobody's delay: tasks that stay where they are never stop.
