@@ -1,4 +1,5 @@
-//! The processes of one system, its roles split among them: a broker, who decides on orders, who calls the provider, who follows, and who serves.
+//! The processes of one system, its roles split among them: a broker, who decides on orders, who calls the provider, who follows, who serves, and one that shares the tasks of all of these, so
+//! that they move whenever somebody is killed.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,12 +19,13 @@ pub(crate) const BROKER: usize = 0;
 pub(crate) const API: usize = 4;
 
 /// Names of the processes, and what each is told to do.
-const ROLES: [(&str, &[&str]); 5] = [
+const ROLES: [(&str, &[&str]); 6] = [
     ("broker", &["--roles=broker"]),
     ("orders", &["--roles=processors", "--only=orders"]),
     ("payments", &["--roles=processors", "--only=payments"]),
     ("followers", &["--roles=processors", "--without=orders,payments"]),
     ("api", &["--roles=views,api"]),
+    ("helper", &["--roles=processors", "--standbys=1"]),
 ];
 
 /// Processes that may be stopped while another one takes over, and what the other one is called.

@@ -1,6 +1,6 @@
 //! Every effect once, whatever is killed: the short version of `cargo xtask chaos`.
 //!
-//! Real processes, their roles split among five, one of them the broker; all are killed at some time, and one hangs while another takes its work over. What must have become of every command,
+//! Real processes, their roles split among six, one of them the broker; all are killed at some time, and one hangs while another takes its work over. What must have become of every command,
 //! charge and document says a ledger that shares no code with what is tried (`orderflow-chaos`).
 
 use std::path::PathBuf;
