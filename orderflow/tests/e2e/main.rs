@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod demo;
 mod disk;
+mod dlq;
 mod followers;
 mod http;
 mod load;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context as _, ensure};
+use business::schema::records::{REDRIVE_STARTED, REDRIVEN};
 use fluvio_streams::log::{Log, LogError};
 use fluvio_streams::record::{LogRecord, Position};
 use fluvio_streams::system::System;
@@ -226,7 +227,7 @@ impl Letters {
         let Ok(value) = serde_json::from_slice::<Value>(&record.value) else { return Ok(()) };
         match value["type"].as_str() {
             Some("DeadLetter") => self.take_letter(partition, record, value),
-            Some("RedriveStarted" | "Redriven") => {
+            Some(REDRIVE_STARTED | REDRIVEN) => {
                 if let Ok(note) = serde_json::from_value(value) {
                     self.take_note(partition, record.offset, note);
                 }

@@ -150,6 +150,7 @@ type Told = Vec<(LetterId, Outcome)>;
 
 async fn redrive_named(log: &dyn Log, systems: &[System], ids: &[LetterId], wanted: &Wanted, rules: Rules) -> anyhow::Result<Told> {
     ensure!(wanted.topic.is_none() && wanted.since_ms.is_none(), "--topic and --since choose among --all; who names letters has chosen");
+    ids.iter().try_for_each(|id| find(systems, &id.system).map(|_| ()))?;
     let mut told = Told::new();
     for system in systems {
         let named: Vec<&LetterId> = ids.iter().filter(|id| id.system == system.name).collect();
@@ -161,8 +162,6 @@ async fn redrive_named(log: &dyn Log, systems: &[System], ids: &[LetterId], want
             told.push((id.clone(), redrive(log, system, &mut letters, id, rules).await));
         }
     }
-    let unknown = ids.iter().find(|id| systems.iter().all(|system| system.name != id.system));
-    unknown.map_or(Ok(()), |id| find(systems, &id.system).map(|_| ()).with_context(|| format!("`{id}` is no dead letter")))?;
     Ok(told)
 }
 

@@ -1,6 +1,6 @@
 //! The record that a dead letter is about: where it is still to be had, and whether it may be sent again.
 
-use fluvio_streams::envelope::{Format, Provenance};
+use fluvio_streams::envelope::Provenance;
 use fluvio_streams::limits::DEAD_LETTER_QUOTE_BYTES_MAX;
 use fluvio_streams::log::{Log, LogError};
 use fluvio_streams::record::{LogRecord, NewRecord, Position};
@@ -48,22 +48,21 @@ impl Original {
             Self::Quoted(record) => record.clone(),
             Self::Gone(why) => return Err(why.clone()),
         };
-        let mut sources = system.topology.processors.iter().flat_map(|processor| &processor.sources);
-        let Some(source) = sources.find(|source| source.topic == letter.topic) else {
+        if !system.topology.processors.iter().any(|processor| processor.sources.iter().any(|source| source.topic == letter.topic)) {
             return Err(format!("no processor of {} reads {}: nobody would take it", system.name, letter.topic));
-        };
-        let Some((provenance, payload)) = sent_by_a_task(&record.value) else { return Ok(record) };
-        match source.format {
-            // A task had found it in the wrong partition and wrapped it; unwrapped it is what was sent.
-            Format::Command { .. } => Ok(NewRecord { value: payload.into(), ..record }),
-            Format::Event if letter.processor.is_none() => {
-                Err(format!("the view is at fault, not the record ({}): mend it and have the views rebuilt, see docs/operating.md", letter.topic))
-            }
-            Format::Event => Err(format!(
-                "it was sent by transaction {} of {}/{}: who reads {} has noted that it came and drops it the second time; give the command again that makes up for it",
-                provenance.sequence, provenance.journal, provenance.partition, letter.topic
-            )),
         }
+        let Some((provenance, payload)) = sent_by_a_task(&record.value) else { return Ok(record) };
+        // What tasks write among the commands are commands that they found in the wrong partition, and wrapped: unwrapped they are what was sent.
+        if letter.topic == system.commands_topic {
+            return Ok(NewRecord { value: payload.into(), ..record });
+        }
+        if letter.processor.is_none() {
+            return Err(format!("the view is at fault, not the record ({}): mend it and have the views rebuilt, see docs/operating.md", letter.topic));
+        }
+        Err(format!(
+            "it was sent by transaction {} of {}/{}: who reads {} has noted that it came and drops it the second time; give the command again that makes up for it",
+            provenance.sequence, provenance.journal, provenance.partition, letter.topic
+        ))
     }
 }
 

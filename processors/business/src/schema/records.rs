@@ -14,6 +14,11 @@ use crate::topics;
 /// States of a breaker, as commands and events name them.
 const BREAKER_STATES: [&str; 5] = ["closed", "open", "half-open", "forced-open", "disabled"];
 
+/// An operator begins to send the record of a dead letter again.
+pub const REDRIVE_STARTED: &str = "RedriveStarted";
+/// It is there again.
+pub const REDRIVEN: &str = "Redriven";
+
 /// Returns the record of a type that a system writes.
 pub fn event(topic: &str, kind: &str, object: Object, description: &str) -> RecordSpec {
     record(topic, kind, Writer::System, object, description)
@@ -255,8 +260,22 @@ fn outcomes(names: &Names) -> Vec<RecordSpec> {
         .may("key", nullable(text("The record's key, its beginning.")))
         .may("value", text("The record's value, its beginning."))
         .may("cause", text("Which timer or answer it is."));
+    let note = || {
+        Object::default()
+            .must("letter", text("Which dead letter: system, partition and offset."))
+            .must("after", count(0, "Offset of what was said last about the letter, itself first. What follows something else does not count."))
+            .must("topic", text("Where the record is appended again."))
+            .must("partition", count(0, "Where the record is appended again."))
+            .must("redrives", count(1, "Which time it is that the record is appended again."))
+            .must("at", time("When."))
+    };
+    let started = note().must("from", count(0, "The record will stand at this offset or later."));
+    let redriven = note().must("offset", count(0, "Where the record stands now."));
+    let dead_letters = &topics::dead_letters(names.system);
     vec![
         event(&topics::rejections(names.system), "CommandRejected", rejected, "A rule refused a command."),
-        event(&topics::dead_letters(names.system), "DeadLetter", letter, "Nobody could read or take a record."),
+        event(dead_letters, "DeadLetter", letter, "Nobody could read or take a record."),
+        message(dead_letters, REDRIVE_STARTED, started, "An operator is about to have the record of a dead letter appended again."),
+        message(dead_letters, REDRIVEN, redriven, "The record of a dead letter was appended again."),
     ]
 }

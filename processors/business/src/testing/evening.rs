@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use fluvio_streams::system::System;
 use fluvio_streams::testing::Random;
+use fluvio_streams::time::format_rfc3339;
 use serde_json::{Value, json};
 
 use super::contract::Kinds;
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::front::commands::{FORCE_BREAKER, RESET_BREAKER};
 use crate::names::Names;
 use crate::rules::Business;
+use crate::schema::records::{REDRIVE_STARTED, REDRIVEN};
 use crate::topics;
 
 /// Partitions of each topic.
@@ -122,12 +124,16 @@ impl<B: Business> Evenings<B> {
         assert!(spent.crashes > evenings, "{} tasks died", spent.crashes);
     }
 
-    /// Does what no evening does: an operator's orders, a record that nobody can read, an answer about something that is not known.
+    /// Does what no evening does: an operator's orders and notes, a record that nobody can read, an answer about something that is not known.
     fn what_is_rare(&self) -> World<B> {
         let Names { system, id_field, partner, .. } = B::NAMES;
         let mut world = World::new((self.system)(&Config::default()), PARTITIONS, None);
         for order in [json!({"type": FORCE_BREAKER, "state": "forced-open"}), json!({"type": RESET_BREAKER}), json!({"type": "NobodyTakesThis"})] {
             world.driver.pipe_to(&topics::commands(system), 0, None, order.to_string().as_bytes());
+        }
+        let note = |kind: &str, place: &str| json!({"type": kind, "letter": format!("{system}/0/0"), "after": 0, "topic": topics::commands(system), "partition": 0, (place): 1, "redrives": 1, "at": format_rfc3339(0)});
+        for note in [note(REDRIVE_STARTED, "from"), note(REDRIVEN, "offset")] {
+            world.driver.pipe_to(&topics::dead_letters(system), 0, None, note.to_string().as_bytes());
         }
         let forged = json!({"type": partner.accepted, (id_field): "nobody", "attempt": 1});
         world.driver.pipe(&topics::replies(system, partner.pair), "nobody", &forged.to_string());
