@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use fluvio_streams::topology::Topology;
+use serde_json::Value;
 
 use crate::roles::{Roles, Selection};
 use crate::systems;
@@ -22,15 +24,24 @@ enum Format {
     Text,
     /// A flowchart for Markdown
     Mermaid,
+    /// A graph for Graphviz, one per system
+    Dot,
+    /// A list of systems, for programs
+    Json,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let selection = &arguments.selection;
     selection.check(&Roles::default())?;
-    for system in selection.running(&selection.systems(systems::all()?)?)? {
-        match arguments.format {
-            Format::Text => print!("{}", system.topology.to_text()),
-            Format::Mermaid => print!("{}", system.topology.to_mermaid()),
+    let running = selection.running(&selection.systems(systems::all()?)?)?;
+    let print = |text: fn(&Topology) -> String| running.iter().for_each(|system| print!("{}", text(&system.topology)));
+    match arguments.format {
+        Format::Text => print(Topology::to_text),
+        Format::Mermaid => print(Topology::to_mermaid),
+        Format::Dot => print(Topology::to_dot),
+        Format::Json => {
+            let systems: Vec<Value> = running.iter().map(|system| system.topology.to_json()).collect();
+            println!("{}", serde_json::to_string_pretty(&systems)?);
         }
     }
     Ok(ExitCode::SUCCESS)

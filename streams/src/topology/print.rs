@@ -1,8 +1,12 @@
-//! The topology as text and as a Mermaid flowchart.
+//! The topology as text, as a Mermaid flowchart, as a Graphviz graph, and as JSON for programs.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Routing, Topology};
+use serde_json::{Value, json};
+
+use super::{ErrorPolicy, ProcessorSpec, Routing, Source, Topology};
+use crate::envelope::Format;
 
 impl Topology {
     /// Returns a description for people, one processor a paragraph.
@@ -35,11 +39,7 @@ impl Topology {
             let name = node(&self.application, &processor.name);
             let _ = writeln!(text, "  {name}[{}]", processor.name);
             for source in &processor.sources {
-                let label = match &source.routing {
-                    Routing::Types(types) => types.join("<br/>"),
-                    Routing::Except(types) => format!("all but<br/>{}", types.join("<br/>")),
-                    Routing::Redacted { types, fields } => format!("{}<br/>without {}", types.join("<br/>"), fields.join(", ")),
-                };
+                let label = label(&source.routing).join("<br/>");
                 let _ = writeln!(text, "  {}([{}]) -->|{label}| {name}", node("topic", &source.topic), source.topic);
             }
             for sink in &processor.sinks {
@@ -52,6 +52,89 @@ impl Topology {
         }
         text
     }
+
+    /// Returns a Graphviz graph: topics are ellipses, journals cylinders, processors boxes, outside systems hexagons.
+    pub fn to_dot(&self) -> String {
+        let mut text = format!("digraph {} {{\n  rankdir=LR;\n", quoted(&self.application));
+        let mut nodes = BTreeSet::new();
+        let mut edges = String::new();
+        for processor in &self.processors {
+            let name = quoted(&format!("processor {}", processor.name));
+            nodes.insert(format!("{name} [shape=box, label={}]", quoted(&processor.name)));
+            for source in &processor.sources {
+                nodes.insert(format!("{} [shape=ellipse]", quoted(&source.topic)));
+                let _ = writeln!(edges, "  {} -> {name} [label={}];", quoted(&source.topic), quoted(&label(&source.routing).join("\n")));
+            }
+            for sink in &processor.sinks {
+                nodes.insert(format!("{} [shape=ellipse]", quoted(sink)));
+                let _ = writeln!(edges, "  {name} -> {};", quoted(sink));
+            }
+            nodes.insert(format!("{} [shape=cylinder]", quoted(&processor.journal)));
+            let _ = writeln!(edges, "  {name} -> {} [style=dotted, dir=both];", quoted(&processor.journal));
+            for call in &processor.calls {
+                let target = quoted(&format!("call {call}"));
+                nodes.insert(format!("{target} [shape=hexagon, label={}]", quoted(call)));
+                let _ = writeln!(edges, "  {name} -> {target} [dir=both];");
+            }
+        }
+        for node in nodes {
+            let _ = writeln!(text, "  {node};");
+        }
+        text + &edges + "}\n"
+    }
+
+    /// Returns the topology for programs: `application`, and of each of `processors` its `name`, `sources` (`topic`, `format`: `event` or `command`, `subjectField` of commands, `routing`: lists of names
+    /// as the SmartModule takes them, `types`, `except`, `redact`; `onError`: `dead-letter`, `skip` or `fail`), `sinks`, `journal`, `stores`, `calls`, `rejections` and `deadLetters`. Members may be added.
+    pub fn to_json(&self) -> Value {
+        json!({"application": self.application, "processors": self.processors.iter().map(processor_json).collect::<Vec<_>>()})
+    }
+}
+
+fn processor_json(processor: &ProcessorSpec) -> Value {
+    json!({
+        "name": processor.name,
+        "sources": processor.sources.iter().map(source_json).collect::<Vec<_>>(),
+        "sinks": processor.sinks,
+        "journal": processor.journal,
+        "stores": processor.stores,
+        "calls": processor.calls,
+        "rejections": processor.rejections,
+        "deadLetters": processor.dead_letters,
+    })
+}
+
+fn source_json(source: &Source) -> Value {
+    let routing = match &source.routing {
+        Routing::Types(types) => json!({"types": types}),
+        Routing::Except(types) => json!({"except": types}),
+        Routing::Redacted { types, fields } => json!({"types": types, "redact": fields}),
+    };
+    let on_error = match source.on_error {
+        ErrorPolicy::DeadLetter => "dead-letter",
+        ErrorPolicy::Skip => "skip",
+        ErrorPolicy::Fail => "fail",
+    };
+    match source.format {
+        Format::Event => json!({"topic": source.topic, "format": "event", "routing": routing, "onError": on_error}),
+        Format::Command { subject_field } => {
+            json!({"topic": source.topic, "format": "command", "subjectField": subject_field, "routing": routing, "onError": on_error})
+        }
+    }
+}
+
+/// Returns the lines that say what of a topic is read.
+fn label(routing: &Routing) -> Vec<String> {
+    match routing {
+        Routing::Types(types) => types.clone(),
+        Routing::Except(types) if types.is_empty() => vec!["all".to_owned()],
+        Routing::Except(types) => [&["all but".to_owned()], &types[..]].concat(),
+        Routing::Redacted { types, fields } => [&types[..], &[format!("without {}", fields.join(", "))]].concat(),
+    }
+}
+
+/// Returns a text as Graphviz takes it, line by line.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
 /// Returns an identifier that Mermaid takes.
