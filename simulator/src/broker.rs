@@ -12,8 +12,8 @@ use serde::Deserialize;
 use crate::limits::PARTITIONS;
 
 /// Every topic of the business; a place names one by its index.
-pub(crate) const TOPICS: [&str; 8] =
-    ["commands", "transfers", "till-events", "audit-events", "rejections", "dead-letters", "till-journal", "audit-journal"];
+pub(crate) const TOPICS: [&str; 9] =
+    ["assignment", "commands", "transfers", "till-events", "audit-events", "rejections", "dead-letters", "till-journal", "audit-journal"];
 
 /// A partition of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,6 +2,7 @@
 
 use fluvio_streams::task::Stop;
 
+use crate::assignment::{self, Assignment};
 use crate::broker::Place;
 use crate::incarnation::Incarnation;
 use crate::invariants::{Law, Violation};
@@ -29,9 +30,9 @@ fn act(world: &mut World) -> Result<(), Violation> {
         0..5 => pass_time(world),
         5..9 => send_command(world)?,
         9..13 => show_some(world)?,
-        13..17 => start_some(world)?,
-        17..20 => time_out_some(world)?,
-        20..50 => move_some(world)?,
+        13..18 => start_some(world)?,
+        18..21 => time_out_some(world)?,
+        21..50 => move_some(world)?,
         _ => act_somewhere(world)?,
     }
     Ok(())
@@ -65,12 +66,13 @@ fn show_some(world: &mut World) -> Result<(), Violation> {
 
 fn start_some(world: &mut World) -> Result<(), Violation> {
     let instance = world.random.below(INSTANCES as u64) as usize;
+    let Assignment::Anybody { rival_once_in } = world.assignment else { return assignment::take_part(world, instance) };
     let task = world.random.below(world.oracle.tasks.len() as u64) as usize;
     if world.instances[instance].is_paused || world.running_at(instance).contains(&task) {
         return Ok(());
     }
     let is_owned = world.incarnations.values().any(|incarnation| incarnation.task == task);
-    match world.assignment.tries(instance, task, is_owned, &mut world.random) {
+    match !is_owned || world.random.once_in(rival_once_in) {
         true => world.start(instance, task),
         false => Ok(()),
     }
@@ -158,6 +160,9 @@ fn crash(world: &mut World, instance: usize) {
     let here: Vec<u64> = world.incarnations.values().filter(|incarnation| incarnation.instance == instance).map(|incarnation| incarnation.serial).collect();
     here.into_iter().for_each(|serial| world.kill(serial));
     world.instances[instance].is_paused = false;
+    if let Assignment::Agreed(seats) = &mut world.assignment {
+        seats[instance].lose_memory();
+    }
     for task in 0..world.oracle.tasks.len() {
         let disk = world.disk(instance, task);
         if world.happens(world.plan.disk_lost_once_in) {
@@ -232,5 +237,6 @@ fn leave(world: &mut World, instance: usize) -> Result<(), Violation> {
     for task in 0..world.oracle.tasks.len() {
         world.disk(instance, task).flush();
     }
+    assignment::leave(world, instance);
     Ok(())
 }

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use fluvio_streams::assignment::Duty;
 use fluvio_streams::journal::{Fold, JournalRecord};
 use fluvio_streams::processor::{Call, CallResult};
 use fluvio_streams::record::{LogRecord, NewRecord};
@@ -98,6 +99,7 @@ pub(crate) struct Incarnation {
     clock_max_ms: i64,
     /// A reader has left out a record.
     pub(crate) was_misled: bool,
+    follows: bool,
     /// For [`Bug::IgnoreFence`].
     reader: Fold,
 }
@@ -113,8 +115,7 @@ impl Incarnation {
             owner.clone_from(&reading.owner);
         }
         let disk = world.disk(instance, task);
-        let policy =
-            SnapshotPolicy { bytes_min: world.plan.snapshot_bytes_min, part_bytes: world.plan.snapshot_part_bytes, ..SnapshotPolicy::default() };
+        let policy = SnapshotPolicy { bytes_min: world.plan.snapshot_bytes_min, part_bytes: world.plan.snapshot_part_bytes, ..SnapshotPolicy::default() };
         let machine = Task::open(&world.topology.application, spec, reading.partition, PARTITIONS, owner.clone(), Box::new(disk.clone()))?;
         Ok(Self {
             serial,
@@ -137,6 +138,7 @@ impl Incarnation {
             work: VecDeque::new(),
             clock_max_ms: i64::MIN,
             was_misled: false,
+            follows: false,
             reader: Fold::default(),
         })
     }
@@ -199,6 +201,11 @@ impl Incarnation {
                 self.stage = Stage::Replaying { next, end };
             }
             Stage::Replaying { next, end } if next >= end => {
+                if self.keeps_following(world) {
+                    let read = self.replay(next, i64::MAX, world)?;
+                    self.stage = Stage::Replaying { next: read, end };
+                    return Ok(read > next);
+                }
                 if world.bug == Some(Bug::SkipFence) && world.oracle.tasks[self.task].owner == self.owner {
                     return self.own(next, world);
                 }
@@ -219,6 +226,26 @@ impl Incarnation {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Returns true for a standby: it follows the journal until the task is given to it.
+    fn keeps_following(&mut self, world: &mut World) -> bool {
+        let follows = world.duty(self.instance, self.task) != Duty::Owner;
+        if follows && !self.follows {
+            world.count("journal followed");
+        }
+        self.follows = follows;
+        follows
+    }
+
+    /// Returns true if it follows a journal to its end.
+    pub(crate) fn follows(&self) -> bool {
+        self.follows && !self.is_running()
+    }
+
+    /// Returns true unless an append is in flight, for which production waits a while.
+    pub(crate) fn can_leave(&self) -> bool {
+        !matches!(self.stage, Stage::Committing { .. } | Stage::Acknowledged { .. })
     }
 
     /// Replays some records up to and with `last`, and returns the next offset.
@@ -413,9 +440,12 @@ impl Incarnation {
         }
     }
 
-    /// A call was answered.
-    pub(crate) fn answered(&mut self, parcel: u64, response: String) {
+    /// A call was answered, perhaps twice.
+    pub(crate) fn answered(&mut self, parcel: u64, response: String, is_doubled: bool) {
         if let Some(call) = self.calling.remove(&parcel) {
+            if is_doubled {
+                self.answers.push_back(CallResult { call: call.clone(), response: response.clone() });
+            }
             self.answers.push_back(CallResult { call, response });
         }
     }
@@ -437,9 +467,7 @@ impl Incarnation {
             return Ok(());
         }
         match self.stage {
-            Stage::Fencing { parcel: journal, .. } | Stage::Committing { parcel: journal } if journal == parcel => {
-                Err(End::Log("append was not acknowledged"))
-            }
+            Stage::Fencing { parcel: journal, .. } | Stage::Committing { parcel: journal } if journal == parcel => Err(End::Log("append was not acknowledged")),
             _ => {
                 // Whether it landed is not known: it is sent again.
                 self.settle(parcel, bug == Some(Bug::SkipFailedBatch));

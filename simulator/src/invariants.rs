@@ -43,6 +43,10 @@ pub enum Law {
     NoFalseAlarm,
     /// A tail that a broker had acknowledged and lost is not passed over in silence.
     LossIsTold,
+    /// The time of a task's transactions does not run backwards.
+    TimeForward,
+    /// When faults stop, a group agrees on one owner for each task, evenly, who runs it.
+    GroupAgrees,
     /// When faults stop, everything comes to rest.
     ComesToRest,
     /// Nothing panics.
@@ -71,8 +75,10 @@ impl Law {
             Self::OneOutcome => "S16",
             Self::NoFalseAlarm => "S17",
             Self::LossIsTold => "S18",
-            Self::ComesToRest => "S19",
-            Self::NoPanic => "S20",
+            Self::TimeForward => "S19",
+            Self::GroupAgrees => "S20",
+            Self::ComesToRest => "S21",
+            Self::NoPanic => "S22",
         }
     }
 }

@@ -10,6 +10,8 @@ pub(crate) const COMMANDS: std::ops::Range<u64> = 6..40;
 pub(crate) const CHAOS_ACTIONS: std::ops::Range<u64> = 200..2_000;
 /// Passes over the whole world until it must have come to rest after the last fault.
 pub(crate) const CALM_PASSES_MAX: u64 = 3_000;
+/// Rounds of 10 ms in which a group must agree after the last fault.
+pub(crate) const AGREEMENT_ROUNDS_MAX: u64 = 400;
 /// Inputs that one transaction takes.
 pub(crate) const RUN_INPUTS_MAX: u64 = 4;
 /// Records of one fetch.

@@ -72,7 +72,10 @@ fn simulate(arguments: &Arguments) -> ExitCode {
     }
     let seconds = began.elapsed().as_secs_f64();
     let per_minute = arguments.seeds as f64 * 60.0 / seconds.max(0.001);
-    println!("{} seeds from {first}, no law broken; {steps} steps, {incarnations} incarnations, in {seconds:.1} s: {per_minute:.0} seeds a minute", arguments.seeds);
+    println!(
+        "{} seeds from {first}, no law broken; {steps} steps, {incarnations} incarnations, in {seconds:.1} s: {per_minute:.0} seeds a minute",
+        arguments.seeds
+    );
     counts.iter().for_each(|(what, count)| println!("{count:>9}  {what}"));
     ExitCode::SUCCESS
 }

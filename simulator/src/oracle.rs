@@ -58,6 +58,7 @@ pub(crate) struct Reading {
     newest: BTreeMap<(usize, usize), (u64, u32)>,
     routes: BTreeMap<Place, Route>,
     timers: BTreeSet<Vec<u8>>,
+    time_ms: i64,
     /// With them whether they were answered.
     calls: BTreeMap<String, (Call, bool)>,
 }
@@ -265,6 +266,7 @@ impl Reading {
             newest: BTreeMap::new(),
             routes: BTreeMap::new(),
             timers: BTreeSet::new(),
+            time_ms: i64::MIN,
             calls: BTreeMap::new(),
         }
     }
@@ -332,6 +334,11 @@ impl Reading {
     }
 
     fn take_transaction(&mut self, topology: &Topology, offset: i64, transaction: &Transaction) -> Result<(), Violation> {
+        if transaction.time_ms < self.time_ms {
+            let detail = format!("{} at {offset}: {} after {}", self.journal, transaction.time_ms, self.time_ms);
+            return Err(Violation::new(Law::TimeForward, detail));
+        }
+        self.time_ms = transaction.time_ms;
         for cause in &transaction.causes {
             self.take_cause(cause, transaction)?;
         }
@@ -395,13 +402,8 @@ impl Reading {
         let spec = &topology.processors[self.processor];
         let source = format!("/{}/{}/{}", topology.application, spec.name, self.partition);
         let render = |(index, effect): (u32, &fluvio_streams::processor::Effect)| {
-            let provenance = Provenance {
-                journal: spec.journal.clone(),
-                partition: self.partition,
-                epoch: transaction.epoch,
-                sequence: transaction.sequence,
-                index,
-            };
+            let provenance =
+                Provenance { journal: spec.journal.clone(), partition: self.partition, epoch: transaction.epoch, sequence: transaction.sequence, index };
             let value = envelope::render(&effect.event, &provenance, &source, transaction.time_ms).unwrap_or_else(|error| panic!("effect renders: {error}"));
             Effect { place: Place::of(&effect.topic, effect.partition), value }
         };

@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     /// A crash sets a store back, or loses it, so often.
     pub(crate) behind_once_in: u64,
     pub(crate) disk_lost_once_in: u64,
+    /// Who runs what is agreed upon; otherwise anybody tries anything, a task that has an owner once in so many times.
+    pub(crate) is_agreed: bool,
     pub(crate) rival_once_in: u64,
     /// A journal is written again after so many bytes.
     pub(crate) snapshot_bytes_min: u64,
@@ -70,6 +72,7 @@ impl Plan {
             misread_once_in,
             behind_once_in,
             disk_lost_once_in,
+            is_agreed: random.once_in(2),
             rival_once_in: 2 + random.below(20),
             // A part must be large beside the header of the record that carries it, or writing a snapshot makes the next one due.
             snapshot_bytes_min: 500 + random.below(4_000),

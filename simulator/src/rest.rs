@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use fluvio_streams::assignment::Duty;
+
+use crate::assignment;
 use crate::broker::{Place, TOPICS};
 use crate::business::Account;
 use crate::incarnation::Incarnation;
@@ -16,9 +19,13 @@ pub(crate) fn run(world: &mut World) -> Result<(), Violation> {
     for instance in &mut world.instances {
         (instance.is_paused, instance.is_cut) = (false, false);
     }
-    settle(world).map_err(|violation| if world.has_lost_tail { silent(violation) } else { violation })?;
+    let judged = |world: &World, violation| if world.has_lost_tail { silent(violation) } else { violation };
+    assignment::settle(world).and_then(|()| settle(world)).map_err(|violation| judged(world, violation))?;
     if world.is_loss_told {
         return Ok(());
+    }
+    if !world.has_lost_tail {
+        world.oracle.rest()?;
     }
     world.tell(|| "every instance crashes and every disk is lost".to_owned());
     world.incarnations.clear();
@@ -27,7 +34,7 @@ pub(crate) fn run(world: &mut World) -> Result<(), Violation> {
             world.disk(instance, task).lose();
         }
     }
-    settle(world).map_err(|violation| if world.has_lost_tail { silent(violation) } else { violation })?;
+    settle(world).map_err(|violation| judged(world, violation))?;
     match world.has_lost_tail {
         true if world.is_loss_told => Ok(()),
         true => {
@@ -63,7 +70,7 @@ fn settle(world: &mut World) -> Result<(), Violation> {
 }
 
 /// Lets everything happen that can; returns false if nothing did.
-fn pass(world: &mut World) -> Result<bool, Violation> {
+pub(crate) fn pass(world: &mut World) -> Result<bool, Violation> {
     let mut is_busy = false;
     while let Some((place, record)) = world.workload.next() {
         world.land(place, &[record])?;
@@ -101,7 +108,8 @@ fn pass(world: &mut World) -> Result<bool, Violation> {
 fn is_awaited(world: &World, index: usize) -> bool {
     let parcel = &world.network.parcels[index];
     let lands = matches!(&parcel.cargo, Cargo::Append { landed, .. } if !landed.is_empty());
-    lands || world.incarnations.get(&parcel.incarnation).is_some_and(|incarnation| incarnation.awaited().contains(&parcel.id))
+    // Announcements of the group are of no incarnation.
+    lands || parcel.incarnation == 0 || world.incarnations.get(&parcel.incarnation).is_some_and(|incarnation| incarnation.awaited().contains(&parcel.id))
 }
 
 /// Has somebody take a task over that nobody runs or is about to.
@@ -111,11 +119,17 @@ fn see_to_owner(world: &mut World, task: usize) -> Result<bool, Violation> {
         let reread = Oracle::reread_owners(world.topology.clone(), &world.broker);
         reread.into_iter().zip(&mut world.oracle.tasks).for_each(|(owner, reading)| reading.owner = owner);
     }
-    let is_alive = |incarnation: &Incarnation| incarnation.task == task && (!incarnation.is_running() || world.is_owner(incarnation));
+    let is_alive = |incarnation: &Incarnation| {
+        let takes_over = !incarnation.is_running() && world.duty(incarnation.instance, task) == Duty::Owner;
+        incarnation.task == task && (takes_over || (incarnation.is_running() && world.is_owner(incarnation)))
+    };
     if world.incarnations.values().any(is_alive) {
         return Ok(false);
     }
-    let heir = world.assignment.heir(task, INSTANCES, &mut world.random);
+    let heir = assignment::heir(world, task);
+    if world.duty(heir, task) != Duty::Owner {
+        return Ok(false);
+    }
     // Whoever still believes that it runs the task there is in the way: it is gone.
     let zombie = world.incarnations.values().find(|incarnation| incarnation.task == task && incarnation.instance == heir).map(|zombie| zombie.serial);
     if let Some(serial) = zombie {

@@ -7,7 +7,7 @@ use fluvio_streams::task::Stop;
 use fluvio_streams::testing::{Random, START_MS};
 use fluvio_streams::topology::Topology;
 
-use crate::assignment::{Anybody, Assignment};
+use crate::assignment::{Assignment, Seat};
 use crate::broker::{Broker, Place};
 use crate::bug::Bug;
 use crate::business;
@@ -41,7 +41,7 @@ pub(crate) struct World {
     pub(crate) provider: Provider,
     pub(crate) oracle: Oracle,
     pub(crate) workload: Workload,
-    pub(crate) assignment: Box<dyn Assignment>,
+    pub(crate) assignment: Assignment,
     pub(crate) instances: Vec<Instance>,
     pub(crate) incarnations: BTreeMap<u64, Incarnation>,
     pub(crate) serials: u64,
@@ -74,7 +74,10 @@ impl World {
         let instances = instances.collect();
         let mut world = Self {
             workload: Workload::draw(&mut random, plan.commands),
-            assignment: Box::new(Anybody { rival_once_in: plan.rival_once_in }),
+            assignment: match plan.is_agreed {
+                true => Assignment::Agreed((0..INSTANCES).map(|_| Seat::default()).collect()),
+                false => Assignment::Anybody { rival_once_in: plan.rival_once_in },
+            },
             random,
             bug,
             broker: Broker::new(),
@@ -250,7 +253,7 @@ impl World {
             Cargo::Append { place, records, landed } => {
                 let (place, is_doubled) = (*place, !is_calm && landed.len() == 1 && self.happens(self.plan.doubled_once_in));
                 if landed.is_empty() || is_doubled {
-                    let is_late = !self.incarnations.contains_key(&parcel.incarnation);
+                    let is_late = parcel.incarnation > 0 && !self.incarnations.contains_key(&parcel.incarnation);
                     match (is_doubled, is_late) {
                         (true, _) => self.count("append landed twice"),
                         (_, true) => self.count("append landed after its sender was gone"),
@@ -281,8 +284,9 @@ impl World {
                 true
             }
             Cargo::Call { response: Some(response), .. } if !is_deaf => {
+                let is_doubled = !is_calm && self.happens(self.plan.doubled_once_in);
                 if let Some(incarnation) = self.incarnations.get_mut(&parcel.incarnation) {
-                    incarnation.answered(parcel.id, std::mem::take(response));
+                    incarnation.answered(parcel.id, std::mem::take(response), is_doubled);
                 }
                 false
             }
