@@ -7,7 +7,7 @@
 //! A restore point is named only after the sweep is committed, so what is said of it is true for ever, even in a record that is void. It is named only once the effects of everything before
 //! it are acknowledged: a successor that begins there misses none.
 //!
-//! A sweep goes on over takeovers: how far it is follows from the journal. A new one begins when the journal has grown by three times what is alive, so it costs a third more writing at most,
+//! A sweep goes on over takeovers: how far it is follows from the journal. A new one begins when the journal has grown by three times what is alive, so it costs half as much writing again at most,
 //! and after some time all the same, so that nothing alive is as old as the topic's retention.
 
 use serde::{Deserialize, Serialize};
