@@ -197,15 +197,19 @@ fn change_leader(world: &mut World) {
 }
 
 fn expire(world: &mut World) {
-    let task = world.random.below(world.oracle.tasks.len() as u64) as usize;
-    let reading = &world.oracle.tasks[task];
-    let journal = reading.journal;
-    if let Some(point) = reading.restore_point.filter(|_| !world.has_lost_tail) {
-        let offset = point.offset - world.random.below(3) as i64;
-        world.broker.expire(journal, offset);
-        world.count("journal shortened");
-        world.tell(|| format!("{journal} begins at {offset}"));
+    if world.has_lost_tail {
+        return;
     }
+    let points = world.oracle.tasks.iter().filter_map(|reading| Some((reading.journal, reading.restore_point?.offset)));
+    let points: Vec<_> = points.filter(|(journal, offset)| world.broker.offsets(*journal).0 < *offset).collect();
+    if points.is_empty() {
+        return;
+    }
+    let (journal, point) = points[world.random.below(points.len() as u64) as usize];
+    let offset = point - world.random.below(3) as i64;
+    world.broker.expire(journal, offset);
+    world.count("journal shortened");
+    world.tell(|| format!("{journal} begins at {offset}"));
 }
 
 /// An acknowledged tail of a journal is lost.

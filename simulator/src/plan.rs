@@ -59,7 +59,7 @@ impl Plan {
         let mut rate = |often: u64, seldom: u64| if random.once_in(2) { 0 } else { often + random.below(seldom) };
         let (lost_once_in, doubled_once_in, unacknowledged_once_in) = (rate(8, 40), rate(4, 30), rate(6, 40));
         let (timed_out_once_in, misread_once_in) = (rate(20, 100), rate(15, 60));
-        let (behind_once_in, disk_lost_once_in) = (rate(1, 4), rate(2, 8));
+        let disk_lost_once_in = rate(2, 8);
         Self {
             commands: COMMANDS.start + random.below(COMMANDS.end - COMMANDS.start),
             actions: CHAOS_ACTIONS.start + random.below(CHAOS_ACTIONS.end - CHAOS_ACTIONS.start),
@@ -70,12 +70,12 @@ impl Plan {
             unacknowledged_once_in,
             timed_out_once_in,
             misread_once_in,
-            behind_once_in,
+            behind_once_in: 1 + random.below(3),
             disk_lost_once_in,
             is_agreed: random.once_in(2),
             rival_once_in: 2 + random.below(20),
             // A part must be large beside the header of the record that carries it, or writing a snapshot makes the next one due.
-            snapshot_bytes_min: 500 + random.below(4_000),
+            snapshot_bytes_min: 500 + random.below(2_000),
             snapshot_part_bytes: 200 + random.below(600) as usize,
             tail_lost_once_in: if loses_tails { 3 } else { 0 },
         }

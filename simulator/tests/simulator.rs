@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use orderflow_simulator::{Bug, Law, Options, Report, run};
 
 /// Seeds that every test run tries; `cargo xtask simulate` tries more.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 150;
 /// Within so many seeds a planted bug must be found.
 const SEEDS_TO_FIND: u64 = 10_000;
 
