@@ -68,7 +68,7 @@ fn topic() -> Place {
 
 /// Lets an instance take part once: read some of the topic, write what is to be written, and begin and end tasks accordingly.
 pub(crate) fn take_part(world: &mut World, instance: usize) -> Result<(), Violation> {
-    if world.instances[instance].is_paused {
+    if world.instances[instance].is_paused || world.instances[instance].is_gone {
         return Ok(());
     }
     if !world.is_cut(instance) {
@@ -170,6 +170,9 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Violation> {
     if !matches!(world.assignment, Assignment::Agreed(_)) {
         return Ok(());
     }
+    if world.random.once_in(2) {
+        bury(world);
+    }
     let mut calm_rounds = 0;
     let mut problem = None;
     for _ in 0..AGREEMENT_ROUNDS_MAX {
@@ -189,11 +192,27 @@ pub(crate) fn settle(world: &mut World) -> Result<(), Violation> {
     Err(Violation::new(Law::GroupAgrees, problem.unwrap_or_else(|| "the group agrees again and again".to_owned())))
 }
 
+/// An instance never comes back: the others must notice.
+fn bury(world: &mut World) {
+    let instance = world.random.below(INSTANCES as u64) as usize;
+    world.tell(|| format!("instance {instance} never comes back"));
+    world.count("instance that never came back");
+    world.instances[instance].is_gone = true;
+    world.incarnations.retain(|_, incarnation| incarnation.instance != instance);
+    if let Assignment::Agreed(seats) = &mut world.assignment {
+        seats[instance].lose_memory();
+    }
+}
+
 fn disagreement(world: &World) -> Option<String> {
     let Assignment::Agreed(seats) = &world.assignment else { return None };
-    let members: Vec<&Member> = seats.iter().filter_map(|seat| seat.member.as_ref()).collect();
-    if members.len() < INSTANCES || members.iter().any(|member| !member.is_settled()) {
+    let living: Vec<usize> = (0..INSTANCES).filter(|instance| !world.instances[*instance].is_gone).collect();
+    let members: Vec<&Member> = living.iter().filter_map(|instance| seats[*instance].member.as_ref()).collect();
+    if members.len() < living.len() || members.iter().any(|member| !member.is_settled()) {
         return Some("somebody does not belong to the group".to_owned());
+    }
+    if members.iter().any(|member| member.group().members().len() != living.len()) {
+        return Some("somebody who is gone still belongs to the group".to_owned());
     }
     if members.iter().any(|member| member.group().owners() != members[0].group().owners()) {
         return Some("members differ in who owns what".to_owned());
@@ -207,7 +226,7 @@ fn disagreement(world: &World) -> Option<String> {
         }
     }
     let share = |instance| (0..world.oracle.tasks.len()).filter(|task| world.duty(instance, *task) == Duty::Owner).count();
-    let shares: Vec<usize> = (0..INSTANCES).map(share).collect();
+    let shares: Vec<usize> = living.into_iter().map(share).collect();
     let is_even = shares.iter().max().zip(shares.iter().min()).is_some_and(|(most, least)| most - least <= 1);
     (!is_even).then(|| format!("shares are {shares:?}"))
 }

@@ -26,6 +26,8 @@ pub(crate) struct Instance {
     pub(crate) skew_ms: i64,
     pub(crate) is_paused: bool,
     pub(crate) is_cut: bool,
+    /// It never comes back.
+    pub(crate) is_gone: bool,
     /// By task.
     disks: Vec<Disk>,
 }
@@ -69,6 +71,7 @@ impl World {
             skew_ms: random.below(2 * SKEW_MS_MAX as u64) as i64 - SKEW_MS_MAX,
             is_paused: false,
             is_cut: false,
+            is_gone: false,
             disks: oracle.tasks.iter().map(|_| Disk::new(bug)).collect(),
         });
         let instances = instances.collect();
@@ -197,6 +200,8 @@ impl World {
         let is_right = match stop {
             Stop::Fenced { .. } | Stop::Doubt { .. } => true,
             Stop::Gap { .. } => incarnation.was_misled,
+            // The bug changes the record behind the machine's back, which is not what it is about.
+            Stop::Diverged(_) if self.bug == Some(Bug::TimerNotJournaled) => true,
             Stop::Diverged(_) | Stop::SenderWentBack { .. } | Stop::Journal(_) => {
                 self.is_loss_told |= self.has_lost_tail;
                 self.has_lost_tail

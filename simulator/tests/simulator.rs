@@ -52,6 +52,7 @@ fn no_seed_breaks_a_law() {
         "instance cut off or came back",
         "instance left",
         "instance stopped or went on",
+        "instance that never came back",
         "journal followed",
         "journal shortened",
         "record left out by a reader",
