@@ -84,8 +84,10 @@ impl Cluster {
         for index in 0..cluster.processes.len() {
             cluster.restart(index).await?;
         }
-        cluster.ready().await?;
-        Ok(cluster)
+        match cluster.ready().await?.as_slice() {
+            [] => Ok(cluster),
+            [unready, ..] => Err(Error::new(unready)),
+        }
     }
 
     /// Starts a process that was killed.
@@ -98,12 +100,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until all are ready.
-    pub(crate) async fn ready(&mut self) -> Result<(), Error> {
+    /// Waits until all are ready; returns what is missing of those that do not become so.
+    pub(crate) async fn ready(&mut self) -> Result<Vec<String>, Error> {
+        let mut missing = Vec::new();
         for process in &mut self.processes {
-            process.ready().await?;
+            missing.extend(process.ready().await?);
         }
-        Ok(())
+        Ok(missing)
     }
 
     /// Describes another process that does what one of these does, with a directory of its own.

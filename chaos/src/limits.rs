@@ -4,7 +4,9 @@ use std::time::Duration;
 
 /// Exceptions of a law that are told in full; the rest is counted.
 pub const EXCEPTIONS_TOLD_MAX: usize = 20;
-/// How long a process may take to start, to become ready, or to end.
+/// How long a process may take to become ready; one that takes longer is told of, and the run goes on.
+pub const READY_LIMIT: Duration = Duration::from_secs(30);
+/// How long a process may take to start.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
 /// Pause between two looks at something that is waited for.
 pub const POLL: Duration = Duration::from_millis(20);

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use crate::error::{Doing as _, Error};
-use crate::limits::{POLL, START_LIMIT};
+use crate::limits::{POLL, READY_LIMIT, START_LIMIT};
 
 /// A process, or what is left of it.
 pub(crate) struct Process {
@@ -100,25 +100,32 @@ impl Process {
         Ok(child.try_wait().doing(|| format!("the state of `{}` is unknown", self.name))?.is_some())
     }
 
-    /// Returns whether it is ready now.
-    pub(crate) async fn is_ready(&self) -> bool {
-        let Ok(address) = self.address("http") else { return false };
-        self.http.get(format!("http://{address}/health/ready")).send().await.is_ok_and(|answer| answer.status() == 200)
+    /// Returns why it is not ready now; none if it is.
+    async fn missing(&self) -> Option<String> {
+        let address = match self.address("http") {
+            Ok(address) => address,
+            Err(error) => return Some(error.to_string()),
+        };
+        match self.http.get(format!("http://{address}/health/ready")).send().await {
+            Ok(answer) if answer.status() == 200 => None,
+            Ok(answer) => Some(answer.text().await.unwrap_or_default()),
+            Err(error) => Some(error.to_string()),
+        }
     }
 
-    /// Waits until it is ready.
-    pub(crate) async fn ready(&mut self) -> Result<(), Error> {
+    /// Waits until it is ready; returns what is missing if it does not become so.
+    pub(crate) async fn ready(&mut self) -> Result<Option<String>, Error> {
         let began = Instant::now();
-        while !self.is_ready().await {
+        while let Some(missing) = self.missing().await {
             if self.has_ended()? {
                 return Err(Error::new(format!("`{}` has ended by itself; see `{}`", self.name, self.log_file().display())));
             }
-            if began.elapsed() > START_LIMIT {
-                return Err(Error::new(format!("`{}` is not ready after {START_LIMIT:?}; see `{}`", self.name, self.log_file().display())));
+            if began.elapsed() > READY_LIMIT {
+                return Ok(Some(format!("`{}` is not ready after {READY_LIMIT:?}: {missing}", self.name)));
             }
             sleep(POLL).await;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Kills it as a power cut would.

@@ -25,12 +25,14 @@ pub struct Report {
     pub verdicts: Verdicts,
     /// Lines of logs that tell of a panic.
     pub panics: Vec<String>,
+    /// What was missing of processes that did not become ready after they were started.
+    pub unready: Vec<String>,
 }
 
 impl Report {
     /// Returns true if everything holds.
     pub fn is_clean(&self) -> bool {
-        self.verdicts.exceptions() == 0 && self.panics.is_empty()
+        self.verdicts.exceptions() == 0 && self.panics.is_empty() && self.unready.is_empty()
     }
 
     /// Returns how often a process was killed.
@@ -50,7 +52,7 @@ impl Report {
         let figures: BTreeMap<&str, u64> = self.figures.iter().copied().collect();
         json!({
             "seed": self.seed, "kills": self.kills, "pauses": self.pauses, "loadSeconds": self.took.0.as_secs_f64(), "settleSeconds": self.took.1.as_secs_f64(),
-            "figures": figures, "laws": laws, "panics": self.panics, "isClean": self.is_clean(),
+            "figures": figures, "laws": laws, "panics": self.panics, "unready": self.unready, "isClean": self.is_clean(),
         })
     }
 }
@@ -66,6 +68,9 @@ impl fmt::Display for Report {
         write!(formatter, "{}", self.verdicts)?;
         for line in &self.panics {
             writeln!(formatter, "panicked: {line}")?;
+        }
+        for line in &self.unready {
+            writeln!(formatter, "not ready: {line}")?;
         }
         writeln!(formatter, "{}", if self.is_clean() { "everything holds" } else { "SOMETHING DOES NOT HOLD" })
     }

@@ -31,11 +31,11 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     let progress = Arc::new(Progress::new(options.orders));
     let sent = Arc::new(SentLog::new(&options.directory.join("sent.ndjson"))?);
     let counter = Counter { seed: options.seed, sc: cluster.sc.clone(), api: cluster.api(), progress: Arc::clone(&progress), sent: Arc::clone(&sent) };
-    let (tally, ()) = tokio::try_join!(unrest::make(&mut cluster, options, &progress), customers::play(&counter, options.customers))?;
+    let (mut tally, ()) = tokio::try_join!(unrest::make(&mut cluster, options, &progress), customers::play(&counter, options.customers))?;
     let load = began.elapsed();
-    cluster.ready().await?;
+    tally.unready.extend(cluster.ready().await?);
     let mut ledger = Ledger::default();
-    let verdicts = settle(options, &mut cluster, &provider, &sent, &mut ledger).await?;
+    let verdicts = settle(options, &cluster, &provider, &sent, &mut ledger).await?;
     let took = (load, began.elapsed() - load);
     let mut figures = vec![
         ("sendings", progress.sendings.load(Ordering::Relaxed)),
@@ -46,11 +46,11 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     ];
     figures.extend(ledger.figures());
     let panics = panics(&cluster);
-    Ok(Report { seed: options.seed, kills: tally.kills, pauses: tally.pauses, took, figures, verdicts, panics })
+    Ok(Report { seed: options.seed, kills: tally.kills, pauses: tally.pauses, took, figures, verdicts, panics, unready: tally.unready })
 }
 
 /// Waits until everything fits, or nothing happens any more.
-async fn settle(options: &Options, cluster: &mut Cluster, provider: &Provider, sent: &SentLog, ledger: &mut Ledger) -> Result<Verdicts, Error> {
+async fn settle(options: &Options, cluster: &Cluster, provider: &Provider, sent: &SentLog, ledger: &mut Ledger) -> Result<Verdicts, Error> {
     let client = reqwest::Client::builder().no_proxy().timeout(limits::ANSWER_LIMIT).build().doing(|| "no HTTP client".to_owned())?;
     let mut outside = Outside { sent: sent.all(), ..Outside::default() };
     let mut quiet_since = Instant::now();
@@ -60,7 +60,6 @@ async fn settle(options: &Options, cluster: &mut Cluster, provider: &Provider, s
         }
         let (quiet, is_settled) = (quiet_since.elapsed(), ledger.is_settled());
         if (quiet > QUIET && is_settled) || quiet > options.pace.patience {
-            cluster.ready().await?;
             let api = cluster.processes[API].address("http")?;
             (outside.orders, outside.notifications) = (views::all(&client, &api, "orders").await?, views::all(&client, &api, "notifications").await?);
             outside.movements = provider.movements();

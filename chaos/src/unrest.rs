@@ -27,6 +27,8 @@ pub(crate) struct Tally {
     /// Kills of a process that had just been started.
     pub(crate) while_restoring: usize,
     pub(crate) pauses: BTreeMap<&'static str, usize>,
+    /// What was missing of processes that did not become ready.
+    pub(crate) unready: Vec<String>,
 }
 
 impl Tally {
@@ -90,11 +92,14 @@ impl Unrest<'_> {
         let other = self.random.below(processes) as usize;
         let (is_ready_first, is_pair, is_killed_again) = (self.random.percent(60), self.random.percent(15), self.random.percent(25));
         if is_ready_first {
-            self.cluster.processes[victim].ready().await?;
+            let missing = self.cluster.processes[victim].ready().await?;
+            self.tally.unready.extend(missing);
         } else {
             sleep(Duration::from_millis(self.random.below(300))).await;
         }
-        let victims = if is_pair && other != victim { vec![victim, other] } else { vec![victim] };
+        let mut victims = if is_pair && other != victim { vec![victim, other] } else { vec![victim] };
+        // Without the broker, the first of all, nobody else starts.
+        victims.sort_unstable();
         for victim in &victims {
             let process = &mut self.cluster.processes[*victim];
             process.kill().await?;
@@ -118,7 +123,7 @@ impl Unrest<'_> {
     async fn pause(&mut self) -> Result<(), Error> {
         let (index, spare_name) = OWNERS[self.random.below(OWNERS.len() as u64) as usize];
         let owner = &mut self.cluster.processes[index];
-        owner.ready().await?;
+        self.tally.unready.extend(owner.ready().await?);
         owner.signal(Signal::STOP)?;
         let (owner_name, began) = (owner.name, tokio::time::Instant::now());
         *self.tally.pauses.entry(owner_name).or_default() += 1;
@@ -126,7 +131,7 @@ impl Unrest<'_> {
         let other = OWNERS.iter().find(|(_, name)| *name == owner_name).map_or(spare_name, |_| crate::cluster::name(index));
         let mut spare: Process = self.cluster.spare(index, other)?;
         spare.start().await?;
-        spare.ready().await?;
+        self.tally.unready.extend(spare.ready().await?);
         self.progress.allow(self.progress.done() + self.options.customers * 4);
         tokio::time::sleep_until(began + self.options.pause).await;
         let before = self.progress.done();
