@@ -131,6 +131,13 @@ pub(crate) const DLQ_APPEND_WITHIN: Duration = Duration::from_secs(20);
 /// How long after a redrive began another one may take it for interrupted, in ms: until then its record may still arrive.
 pub(crate) const DLQ_INTERRUPTED_AFTER_MS: i64 = 60_000;
 
+/// Entries of one task that `reset` compares at once.
+pub(crate) const RESET_ENTRIES_MAX: usize = 2_000_000;
+/// An instance that has not been heard of for longer is taken to have ended, in ms.
+pub(crate) const RESET_SILENCE_MS: i64 = 10_000;
+/// Inputs of one task that it makes again.
+pub(crate) const RESET_INPUTS_MAX: u64 = 5_000_000;
+
 /// Calls to the webhook that may run at once in this process, over all systems; further ones wait for their turn.
 pub(crate) const WEBHOOK_CALLS_MAX: usize = 64;
 /// How long a webhook may take to answer, unless told otherwise.

@@ -8,6 +8,7 @@ mod demo;
 mod dlq;
 mod instances;
 mod reconcile;
+mod reset;
 mod scan;
 mod topics;
 mod topology;
@@ -51,6 +52,8 @@ enum Command {
     Why(why::Arguments),
     /// List the records that nobody could take, show them, and send them again
     Dlq(dlq::Arguments),
+    /// Make the state of followers again from their topics, with nothing leaving; exits with 1 if a task is not reset
+    Reset(reset::Arguments),
     /// Compare what was captured and refunded with the payment provider's own record; exits with 1 if they differ, with 2 if they could not be compared
     Reconcile(reconcile::Arguments),
     /// Write the schemas of all records and the AsyncAPI documents to files, or compare the files with the code
@@ -71,6 +74,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Instances(arguments) => instances::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Dlq(arguments) => dlq::run(&arguments),
+        Command::Reset(arguments) => reset::run(&arguments),
         Command::Reconcile(arguments) => Ok(reconcile::run(&arguments)),
         Command::Contracts(arguments) => contracts::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

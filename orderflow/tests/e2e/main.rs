@@ -18,6 +18,7 @@ mod movie_booking;
 mod path;
 mod payments;
 mod python;
+mod reset;
 mod start;
 mod support;
 mod webhook;

@@ -9,7 +9,7 @@ mod show;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::{Args, Subcommand};
 use fluvio_streams::log::Log;
 use fluvio_streams::system::System;
