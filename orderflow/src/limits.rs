@@ -120,8 +120,8 @@ pub(crate) const WHY_VALUE_CHARACTERS_MAX: usize = 120;
 
 /// Dead letters of one system that `dlq` looks at; whoever has more asks for fewer.
 pub(crate) const DLQ_LETTERS_MAX: usize = 100_000;
-/// Bytes of a letter's error that it keeps in mind.
-pub(crate) const DLQ_ERROR_BYTES_MAX: usize = 1_024;
+/// Characters of a letter's error that it keeps in mind.
+pub(crate) const DLQ_ERROR_KEPT_CHARACTERS_MAX: usize = 1_000;
 /// Characters of a letter's error in the table.
 pub(crate) const DLQ_ERROR_CHARACTERS_MAX: usize = 60;
 /// How often a record is redriven, unless told otherwise.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::scan::scan;
-use crate::limits::{DLQ_ERROR_BYTES_MAX, DLQ_LETTERS_MAX};
+use crate::limits::{DLQ_ERROR_KEPT_CHARACTERS_MAX, DLQ_LETTERS_MAX};
 
 /// The name of a dead letter: where it stands. `food-delivery/2/17` is the letter at offset 17 of partition 2 of the dead letters of food delivery.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -246,8 +246,8 @@ impl Letters {
         }
         ensure!(self.by_id.len() < DLQ_LETTERS_MAX, "{} holds more than {DLQ_LETTERS_MAX} dead letters; ask for fewer with --since or --topic", self.topic);
         let id = LetterId { system: self.system.to_owned(), partition, offset: record.offset };
-        let Quoted { topic, partition, offset, cause, processor, mut error } = data;
-        error.truncate(error.floor_char_boundary(DLQ_ERROR_BYTES_MAX));
+        let Quoted { topic, partition, offset, cause, processor, error } = data;
+        let error = error.chars().take(DLQ_ERROR_KEPT_CHARACTERS_MAX).collect();
         let at = fluvio_streams::time::format_rfc3339(at_ms);
         let letter = Letter {
             id: id.clone(),

@@ -135,3 +135,6 @@ pub(super) fn difference(from: &Entries, to: &Entries) -> Vec<Change> {
     let new = to.iter().filter(|(key, value)| from.get(*key) != Some(*value)).map(|(key, value)| (key.clone(), Some(value.clone())));
     gone.chain(new).collect()
 }
+
+#[cfg(test)]
+mod tests;
