@@ -151,7 +151,7 @@ fn advance(world: &mut World) -> bool {
 
 fn at_rest(world: &World) -> Result<(), Violation> {
     for task in 0..world.oracle.tasks.len() {
-        let owner = world.incarnations.values().find(|incarnation| incarnation.task == task && world.is_owner(incarnation));
+        let owner = world.incarnations.values().find(|incarnation| incarnation.task == task && incarnation.is_running() && world.is_owner(incarnation));
         let unfinished = owner.map_or_else(|| Some("has no owner".to_owned()), |owner| owner.unfinished(world));
         if let Some(unfinished) = unfinished {
             return Err(Violation::new(Law::ComesToRest, format!("task {task} {unfinished}")));
