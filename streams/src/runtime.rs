@@ -18,8 +18,8 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use self::query::{QueryError, Read};
 use self::query::Query;
+pub use self::query::{QueryError, Read};
 use crate::assignment::{Duty, TaskId};
 use crate::limits::{QUERIES_QUEUED_MAX, QUERY_TIMEOUT};
 use crate::log::{Log, LogError};
@@ -346,6 +346,10 @@ impl Runner {
         let shutdown = self.shutdown.clone();
         let mut duty = self.duty.clone();
         loop {
+            // It may have been given to others while it waited to be started again.
+            if *duty.borrow() == Duty::Idle && self.is_told() {
+                self.let_go();
+            }
             tokio::select! {
                 _ = duty.wait_for(|duty| *duty != Duty::Idle) => {}
                 () = shutdown.cancelled() => {}
@@ -361,8 +365,7 @@ impl Runner {
             let Err(problem) = ended else {
                 wait = WAIT_FIRST;
                 if !shutdown.is_cancelled() {
-                    self.forget();
-                    let _ = self.finished.send(TaskId::new(&self.spec.name, self.partition));
+                    self.let_go();
                 }
                 continue;
             };
@@ -377,6 +380,7 @@ impl Runner {
             self.report(Phase::Waiting, Some(with_sources(&problem)));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                _ = duty.wait_for(|duty| *duty == Duty::Idle) => {}
                 () = shutdown.cancelled() => {}
             }
             wait = (wait * 2).min(WAIT_MAX);
@@ -384,9 +388,14 @@ impl Runner {
         self.report(Phase::Stopped, None);
     }
 
-    /// Says nothing of the task any more: others have it.
-    fn forget(&self) {
+    fn is_told(&self) -> bool {
+        self.statuses.borrow().contains_key(&self.id())
+    }
+
+    /// Others have the task: says nothing of it any more, and that this instance has finished with it.
+    fn let_go(&self) {
         self.observe(&Event::PhaseEntered(self.name(), Phase::Stopped));
         self.statuses.send_modify(|statuses| drop(statuses.remove(&self.id())));
+        let _ = self.finished.send(TaskId::new(&self.spec.name, self.partition));
     }
 }

@@ -1,5 +1,7 @@
 //! What a view is, and what one of its documents is.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use fluvio_streams::projection::Projection;
@@ -55,6 +57,9 @@ pub struct Document {
     pub offset: i64,
     /// Time of its first event, ms since the Unix epoch: lists show the newest first by it.
     pub created_ms: i64,
+    /// What of each sender is folded in: of a journal partition (`<journal>/<partition>`), the sequence number and index of its last event. A sender that comes back from a long pause may
+    /// send again what it had sent before, behind what its successor sent meanwhile: that is no news.
+    pub taken: BTreeMap<String, (u64, u32)>,
     /// What readers see.
     pub value: Value,
 }

@@ -6,6 +6,7 @@ mod adapters;
 mod model;
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ fn view() -> View {
 }
 
 fn document(id: &str, offset: i64, value: Value) -> Document {
-    Document { id: id.into(), partition: 0, offset, created_ms: 1_000, value }
+    Document { id: id.into(), partition: 0, offset, created_ms: 1_000, taken: BTreeMap::from([("orders-journal/0".into(), (offset.unsigned_abs(), 1))]), value }
 }
 
 fn batch(documents: Vec<Document>, next_offset: i64) -> Batch {

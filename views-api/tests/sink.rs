@@ -266,6 +266,32 @@ fn replaying_gives_the_same_bytes_whatever_happened_in_between() {
     runner.run(&lives(), |life| runtime.block_on(replays_equally(&life))).unwrap();
 }
 
+/// Goal: an owner that comes back from a long pause and sends again what it had sent, behind what its successor sent meanwhile, changes no document.
+#[tokio::test]
+async fn events_that_are_sent_again_later_change_nothing() {
+    let world = World::new();
+    let sinks = world.start();
+    let send = |epoch: u64, sequence: u64, index: u32, kind: &str, data: Value| {
+        let mut event: Value = serde_json::from_slice(&event(kind, "c-1", "x", 1_000, data).value).unwrap();
+        event["provenance"] = format!("counters-journal/0/{epoch}/{sequence}/{index}").into();
+        let partition = partition_for(b"c-1", PARTITIONS);
+        (partition, world.memory.append(EVENTS, partition, 0, NewRecord::keyed("c-1", event.to_string())).unwrap())
+    };
+    send(1, 7, 0, "CounterCreated", json!({ "value": 1 }));
+    send(1, 7, 1, "CounterChanged", json!({ "by": 2 }));
+    let position = send(2, 8, 0, "CounterChanged", json!({ "by": 4 }));
+    world.reaches(position).await;
+    let before = world.value("c-1").await;
+    assert_eq!(before["value"], 7);
+    send(1, 7, 0, "CounterCreated", json!({ "value": 1 }));
+    world.reaches(send(1, 7, 1, "CounterChanged", json!({ "by": 2 }))).await;
+    assert_eq!(world.value("c-1").await, before);
+    // What is new is taken.
+    world.reaches(send(2, 8, 1, "CounterChanged", json!({ "by": 8 }))).await;
+    assert_eq!(world.value("c-1").await["value"], 15);
+    stop(sinks).await;
+}
+
 #[tokio::test]
 async fn a_backlog_is_folded_in_batches_and_documents_are_in_order() {
     let world = World::new();

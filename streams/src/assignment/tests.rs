@@ -57,7 +57,8 @@ impl World {
             release_ms: RELEASE_MS,
         };
         let member = Member::new(&format!("{name}-{}", self.born), config, true);
-        let fresh = Instance { name: name.to_owned(), processors: able, member, read: 0, runs: BTreeMap::new(), is_up: true, is_cut_off: false, clock_percent: 100 };
+        let fresh =
+            Instance { name: name.to_owned(), processors: able, member, read: 0, runs: BTreeMap::new(), is_up: true, is_cut_off: false, clock_percent: 100 };
         match self.instances.iter_mut().find(|instance| instance.name == name) {
             Some(instance) => *instance = fresh,
             None => self.instances.push(fresh),

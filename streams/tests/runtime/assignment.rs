@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use fluvio_streams::assignment::TaskId;
 use fluvio_streams::log::memory::MemoryLog;
+use fluvio_streams::log::{Log, LogError, NewTopic, Offsets, Reader, Writer};
 use fluvio_streams::runtime::{AssignmentOptions, Options, QueryError, Runtime};
 use fluvio_streams::state::store::MemoryStores;
 use fluvio_streams::telemetry::Phase;
+use fluvio_streams::topology::Routing;
 
 use super::{business, counted, deposit, events, eventually, options};
 
@@ -25,6 +27,10 @@ fn log() -> MemoryLog {
 
 /// Starts an instance with a disk of its own.
 async fn start(log: &MemoryLog, name: &str, standbys: usize) -> Runtime {
+    start_on(Arc::new(log.clone()), name, standbys).await
+}
+
+async fn start_on(log: Arc<dyn Log>, name: &str, standbys: usize) -> Runtime {
     let assignment = AssignmentOptions {
         topic: TOPIC.to_owned(),
         standbys,
@@ -32,7 +38,7 @@ async fn start(log: &MemoryLog, name: &str, standbys: usize) -> Runtime {
         session: Duration::from_millis(600),
         release: Duration::from_millis(500),
     };
-    let options = Options { instance: name.to_owned(), assignment: Some(assignment), ..options(Arc::new(log.clone()), Arc::new(MemoryStores::default())) };
+    let options = Options { instance: name.to_owned(), assignment: Some(assignment), ..options(log, Arc::new(MemoryStores::default())) };
     Runtime::start(&business::topology(), options).await.expect("it starts")
 }
 
@@ -160,6 +166,50 @@ async fn the_state_of_a_task_is_read_where_it_runs_and_where_it_is_followed() {
         }
     }
     assert_eq!((owners, followers, others), (1, 1, 1));
+}
+
+/// A log that lets nobody write to journals: tasks on it fail and fail again.
+struct WithoutJournals(MemoryLog);
+
+#[async_trait::async_trait]
+impl Log for WithoutJournals {
+    async fn ensure_topic(&self, topic: &NewTopic) -> Result<(), LogError> {
+        self.0.ensure_topic(topic).await
+    }
+
+    async fn partitions(&self, topic: &str) -> Result<u32, LogError> {
+        self.0.partitions(topic).await
+    }
+
+    async fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, LogError> {
+        self.0.offsets(topic, partition).await
+    }
+
+    async fn read(&self, topic: &str, partition: u32, from: i64, routing: Option<&Routing>) -> Result<Box<dyn Reader>, LogError> {
+        self.0.read(topic, partition, from, routing).await
+    }
+
+    async fn writer(&self, topic: &str, partition: u32) -> Result<Arc<dyn Writer>, LogError> {
+        match topic.ends_with("-journal") {
+            true => Err(LogError::Refused { action: format!("to write to {topic}"), detail: "as the test wants it".to_owned() }),
+            false => self.0.writer(topic, partition).await,
+        }
+    }
+}
+
+/// Goal: a task that was given to others while it could not run here is nothing that this instance waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_fails_and_is_given_away_is_let_go() {
+    let log = log();
+    let failing = start_on(Arc::new(WithoutJournals(log.clone())), "i-0", 0).await;
+    eventually("every task fails", || count(&failing, Phase::Waiting) == TASKS).await;
+    let second = start(&log, "i-1", 0).await;
+    eventually("the other runs its half", || count(&second, Phase::Running) == TASKS / 2).await;
+    eventually("those are let go", || failing.statuses().len() == 1 + TASKS / 2).await;
+    second.wait_running().await;
+    failing.stop().await;
+    eventually("the other runs everything", || count(&second, Phase::Running) == TASKS).await;
+    second.stop().await;
 }
 
 /// Goal: what others do is nobody's delay: tasks that stay where they are never stop.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use fluvio_streams::envelope::{self, Format, Message, Unreadable};
+use fluvio_streams::envelope::{self, Format, Message, Provenance, Unreadable};
 use fluvio_streams::projection::Projection;
 use fluvio_streams::record::{LogRecord, Position};
 use fluvio_streams::topology::STUB;
@@ -75,20 +75,32 @@ pub(super) fn fold(projection: &dyn Projection, partition: u32, changes: Vec<Cha
                 refusals.push(Refusal::new(record, error));
                 continue;
             }
-            Some(document) if document.offset >= record.offset => continue,
+            Some(document) if document.offset >= record.offset || is_repeated(document, &message) => continue,
             _ => {}
         }
         match next_value(projection, current, &message) {
             Ok(value) => {
                 last_event_ms = Some(message.time_ms);
                 let created_ms = current.map_or(message.time_ms, |document| document.created_ms);
-                let document = Document { id: id.clone(), partition, offset: record.offset, created_ms, value };
+                let mut taken = current.map(|document| document.taken.clone()).unwrap_or_default();
+                taken.extend(message.provenance.as_ref().map(|from| (sender(from), (from.sequence, from.index))));
+                let document = Document { id: id.clone(), partition, offset: record.offset, created_ms, taken, value };
                 documents.insert(id, (document, true));
             }
             Err(error) => refusals.push(Refusal::new(record, error.0)),
         }
     }
     Folded { documents: documents.into_values().filter_map(|(document, is_changed)| is_changed.then_some(document)).collect(), last_event_ms }
+}
+
+/// Returns true if the document includes the event already, from another place in the topic.
+fn is_repeated(document: &Document, message: &Message) -> bool {
+    let taken = message.provenance.as_ref().and_then(|from| Some((document.taken.get(&sender(from))?, from)));
+    taken.is_some_and(|(taken, from)| (from.sequence, from.index) <= *taken)
+}
+
+fn sender(from: &Provenance) -> String {
+    format!("{}/{}", from.journal, from.partition)
 }
 
 fn next_value(projection: &dyn Projection, current: Option<&Document>, message: &Message) -> Result<serde_json::Value, Unreadable> {

@@ -26,6 +26,7 @@ fn to_batch((partition, next_offset, states): &Write) -> Batch {
         partition: *partition,
         offset: *offset,
         created_ms: i64::from(id % 3),
+        taken: BTreeMap::from([("j/1".to_owned(), (offset.unsigned_abs(), u32::from(*owner)))]),
         value: json!({"owner": owner, "offset": offset}),
     };
     let unique: BTreeMap<String, Document> = states.iter().map(document).map(|document| (document.id.clone(), document)).collect();

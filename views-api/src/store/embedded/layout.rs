@@ -23,6 +23,8 @@ pub(super) struct Stored {
     /// Indexed fields as the list entries of this state have them.
     #[serde(rename = "k")]
     keys: BTreeMap<String, String>,
+    #[serde(rename = "t", default)]
+    taken: BTreeMap<String, (u64, u32)>,
     #[serde(rename = "d")]
     value: Box<RawValue>,
 }
@@ -34,6 +36,7 @@ impl Stored {
             partition: document.partition,
             offset: document.offset,
             created_ms: document.created_ms,
+            taken: document.taken.clone(),
             keys: entries.map(|(field, text)| (field.to_owned(), index_part(&text).to_owned())).collect(),
             value: serde_json::value::to_raw_value(&document.value).unwrap_or_else(|error| unreachable!("a JSON value serializes: {error}")),
         }
@@ -49,7 +52,7 @@ impl Stored {
 
     pub(super) fn into_document(self, view: &View, id: &str) -> Result<Document, StoreError> {
         let value = serde_json::from_str(self.value.get()).map_err(|error| damaged(view, id, &error))?;
-        Ok(Document { id: id.to_owned(), partition: self.partition, offset: self.offset, created_ms: self.created_ms, value })
+        Ok(Document { id: id.to_owned(), partition: self.partition, offset: self.offset, created_ms: self.created_ms, taken: self.taken, value })
     }
 
     /// Returns the keys of this state's list entries.

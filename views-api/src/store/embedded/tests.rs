@@ -17,6 +17,7 @@ fn write(inner: &Inner, partition: u32) {
             partition,
             offset: batch * 5 + n,
             created_ms: n,
+            taken: Default::default(),
             value: json!({ "status": format!("s-{}", batch % 7), "text": "x".repeat(500) }),
         };
         let batch = Batch { partition, documents: (0..5).map(document).collect(), next_offset: batch * 5 + 5 };
@@ -51,7 +52,8 @@ async fn a_database_that_could_not_be_written_is_opened_again() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let store = EmbeddedStore::open(directory.path()).expect("the store opens");
     let batch = |offset: i64| {
-        let document = Document { id: "o-1".to_owned(), partition: 0, offset, created_ms: 1, value: json!({ "status": offset.to_string() }) };
+        let document =
+            Document { id: "o-1".to_owned(), partition: 0, offset, created_ms: 1, taken: Default::default(), value: json!({ "status": offset.to_string() }) };
         Batch { partition: 0, documents: vec![document], next_offset: offset + 1 }
     };
     store.apply(&view(), batch(0)).await.expect("the batch is written");

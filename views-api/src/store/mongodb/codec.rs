@@ -1,5 +1,7 @@
 //! Documents as BSON, without loss: what BSON cannot hold as it is, is stored as JSON text.
 
+use std::collections::BTreeMap;
+
 use mongodb::bson::{Bson, Document as BsonDocument, doc};
 use serde_json::{Map, Number, Value};
 
@@ -18,8 +20,24 @@ pub(super) fn encode(view: &View, document: &Document) -> BsonDocument {
         "offset": document.offset,
         "createdMs": document.created_ms,
         "keys": keys(view, document),
+        "taken": taken(document),
         "document": value.unwrap_or_else(|| Bson::String(document.value.to_string())),
     }
+}
+
+/// What is folded in of each sender: names of journals may be anything, so they are values and not fields.
+fn taken(document: &Document) -> Vec<Bson> {
+    let of_sender = |(sender, (sequence, index)): (&String, &(u64, u32))| doc! { "sender": sender, "sequence": *sequence as i64, "index": i64::from(*index) };
+    document.taken.iter().map(|entry| Bson::Document(of_sender(entry))).collect()
+}
+
+fn taken_of(stored: &BsonDocument) -> BTreeMap<String, (u64, u32)> {
+    let of_sender = |entry: &Bson| {
+        let sender = entry.as_document()?.get_str("sender").ok()?.to_owned();
+        Some((sender, (u64::try_from(integer(entry, "sequence")?).ok()?, u32::try_from(integer(entry, "index")?).ok()?)))
+    };
+    // Documents of older programs have none.
+    stored.get_array("taken").map(|entries| entries.iter().filter_map(of_sender).collect()).unwrap_or_default()
 }
 
 /// Returns the indexed fields.
@@ -35,10 +53,11 @@ pub(super) fn decode(view: &View, stored: BsonDocument) -> Result<Document, Stor
         Some(Bson::String(text)) => serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?,
         _ => return Err(damaged("field `document` is missing".to_owned())),
     };
+    let taken = taken_of(&stored);
     let stored = Bson::Document(stored);
     let number = |field: &str| integer(&stored, field).ok_or_else(|| damaged(format!("field `{field}` is not an integer")));
     let partition = u32::try_from(number("partition")?).map_err(|error| damaged(error.to_string()))?;
-    Ok(Document { partition, offset: number("offset")?, created_ms: number("createdMs")?, id: id.clone(), value })
+    Ok(Document { partition, offset: number("offset")?, created_ms: number("createdMs")?, id: id.clone(), taken, value })
 }
 
 /// Returns an integer member; servers and shells write them in three types.
@@ -104,7 +123,8 @@ mod tests {
 
     fn round_trip(value: Value) -> (bool, Value) {
         let view = View { system: "s".into(), collection: "c".into(), topic: "t".into(), indexes: vec![] };
-        let stored = encode(&view, &Document { id: "d".into(), partition: 3, offset: 7, created_ms: -1, value });
+        let stored =
+            encode(&view, &Document { id: "d".into(), partition: 3, offset: 7, created_ms: -1, taken: BTreeMap::from([("j/0".into(), (7, 1))]), value });
         let is_native = matches!(stored.get("document"), Some(Bson::Document(_)));
         (is_native, decode(&view, stored).unwrap().value)
     }
