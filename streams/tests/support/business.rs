@@ -46,7 +46,7 @@ impl Processor for Till {
             }
             Input::Timer(timer) => context.emit("till-events", "Reminded", &timer.key, &json!({"id": context.next_event_id()})),
             Input::CallResult(result) => {
-                context.emit("till-events", "Printed", &result.call.id, &json!({"receipt": result.response, "id": context.next_event_id()}))
+                context.emit("till-events", "Printed", &result.call.id, &json!({"receipt": result.response, "id": context.next_event_id()}));
             }
         }
         Ok(())
