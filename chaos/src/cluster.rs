@@ -7,11 +7,11 @@ use std::path::Path;
 
 use tokio::sync::watch;
 
-use crate::Options;
 use crate::error::{Doing as _, Error};
 use crate::ledger::SYSTEM;
 use crate::process::Process;
 use crate::random::Random;
+use crate::{Options, Pace, Scene};
 
 /// Which process is which.
 pub(crate) const BROKER: usize = 0;
@@ -49,7 +49,7 @@ pub(crate) struct Cluster {
 }
 
 /// What all processes are told.
-struct Settings {
+pub(crate) struct Settings {
     program: std::path::PathBuf,
     directory: std::path::PathBuf,
     common: Vec<String>,
@@ -58,23 +58,8 @@ struct Settings {
 impl Cluster {
     /// Starts all processes and waits until they are ready.
     pub(crate) async fn start(options: &Options, provider: &str) -> Result<Self, Error> {
-        let mut random = Random::of(options.seed ^ u64::from(std::process::id()), 0);
-        let (sc, spu) = (free_address(&mut random)?, free_address(&mut random)?);
-        let config = options.directory.join("chaos.toml");
-        fs::write(&config, settings(options)).doing(|| format!("cannot write `{}`", config.display()))?;
-        let mut common = vec![
-            format!("--systems={SYSTEM}"),
-            format!("--partitions={}", options.partitions),
-            format!("--config={}", config.display()),
-            "--http-addr=127.0.0.1:0".to_owned(),
-            "--metrics-addr=127.0.0.1:0".to_owned(),
-            format!("--payment-provider-url={provider}"),
-            format!("--payment-try-timeout-ms={}", options.pace.try_timeout_ms),
-            format!("--payment-call-timeout-ms={}", options.pace.call_timeout_ms),
-            format!("--payment-settle-ms={}", options.pace.settle_ms),
-        ];
-        common.extend(options.mongodb.iter().map(|uri| format!("--mongodb={uri}")));
-        let settings = Settings { program: options.program.clone(), directory: options.directory.clone(), common };
+        let (sc, spu) = broker_addresses(options.seed)?;
+        let settings = Settings::new(&options.scene(), provider)?;
         let mut processes = Vec::new();
         for (index, (name, flags)) in ROLES.into_iter().enumerate() {
             let place = if index == BROKER { vec![format!("--sc-addr={sc}"), format!("--spu-addr={spu}")] } else { vec![format!("--fluvio={sc}")] };
@@ -121,13 +106,44 @@ impl Cluster {
 }
 
 impl Settings {
-    fn process(&self, name: &'static str, flags: &[&str], place: Vec<String>) -> Result<Process, Error> {
+    /// Writes down what all processes of a run have in common.
+    pub(crate) fn new(scene: &Scene, provider: &str) -> Result<Self, Error> {
+        let Scene { program, directory, partitions, mongodb, pace, .. } = scene;
+        let config = directory.join("chaos.toml");
+        fs::write(&config, settings(pace)).doing(|| format!("cannot write `{}`", config.display()))?;
+        let mut common = vec![
+            format!("--systems={SYSTEM}"),
+            format!("--partitions={partitions}"),
+            format!("--config={}", config.display()),
+            "--http-addr=127.0.0.1:0".to_owned(),
+            "--metrics-addr=127.0.0.1:0".to_owned(),
+            format!("--payment-provider-url={provider}"),
+            format!("--payment-try-timeout-ms={}", pace.try_timeout_ms),
+            format!("--payment-call-timeout-ms={}", pace.call_timeout_ms),
+            format!("--payment-settle-ms={}", pace.settle_ms),
+        ];
+        common.extend(mongodb.iter().map(|uri| format!("--mongodb={uri}")));
+        Ok(Self { program: program.clone(), directory: directory.clone(), common })
+    }
+
+    /// Describes a process with a directory of its own; `place`: where the broker is.
+    pub(crate) fn process(&self, name: &'static str, flags: &[&str], place: Vec<String>) -> Result<Process, Error> {
+        self.process_of(&self.program, name, flags, place)
+    }
+
+    /// Describes one of another program.
+    pub(crate) fn process_of(&self, program: &Path, name: &'static str, flags: &[&str], place: Vec<String>) -> Result<Process, Error> {
         let arguments = flags.iter().map(ToString::to_string).chain(place).chain(self.common.iter().cloned()).collect();
-        Process::new(name, &self.program, Path::new(&self.directory), arguments)
+        Process::new(name, program, Path::new(&self.directory), arguments)
     }
 }
 
-/// Returns an address that the broker has whenever it is started again.
+/// Returns the addresses that the broker of a run has whenever it is started again: control plane and data plane.
+pub(crate) fn broker_addresses(seed: u64) -> Result<(String, String), Error> {
+    let mut random = Random::of(seed ^ u64::from(std::process::id()), 0);
+    Ok((free_address(&mut random)?, free_address(&mut random)?))
+}
+
 fn free_address(random: &mut Random) -> Result<String, Error> {
     for _ in 0..100 {
         let port = PORTS.start + random.below(u64::from(PORTS.end - PORTS.start)) as u16;
@@ -139,8 +155,7 @@ fn free_address(random: &mut Random) -> Result<String, Error> {
 }
 
 /// Orders that wait are given up sooner than by default, so that a run sees it, and breakers look again soon.
-fn settings(options: &Options) -> String {
-    let pace = &options.pace;
+fn settings(pace: &Pace) -> String {
     format!(
         "[business.{SYSTEM}]\ngiveUpMs = {}\nunavailableGiveUpMs = {}\nretriesPerSecond = 100\n\n[business.{SYSTEM}.breaker]\nminimumNumberOfCalls = 50\nwaitDurationInOpenMs = 2000\n",
         pace.give_up_ms, pace.unavailable_give_up_ms

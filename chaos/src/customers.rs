@@ -19,8 +19,8 @@ use crate::limits::{ANSWER_LIMIT, CLIENT_LIMIT, RESEND_PAUSE, SENDS_MAX};
 use crate::plan::{self, Command};
 use crate::reader;
 
-/// Every so many customers, one writes records instead of asking over HTTP.
-const WRITERS_EVERY: usize = 3;
+/// Every so many customers (or orders, of an open load), one writes records instead of asking over HTTP.
+pub(crate) const WRITERS_EVERY: usize = 3;
 
 /// How far the customers are, and how far they may go.
 pub(crate) struct Progress {
@@ -79,7 +79,7 @@ impl SentLog {
         Ok(Self { known: Mutex::new((Known::new(), file)) })
     }
 
-    fn note(&self, order: &str, id: &str, is_acknowledged: bool) {
+    pub(crate) fn note(&self, order: &str, id: &str, is_acknowledged: bool) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, file) = &mut *known;
         // What is proved is proved by the list; the file is for people.
@@ -105,37 +105,51 @@ pub(crate) struct Counter {
 
 /// Plays customers until all orders are told.
 pub(crate) async fn play(counter: &Counter, customers: usize) -> Result<(), Error> {
-    let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build().doing(|| "no HTTP client".to_owned())?;
-    let tasks = (0..customers).map(|number| {
-        let customer = Customer { counter: counter.clone(), http: http.clone(), writer: (number % WRITERS_EVERY == WRITERS_EVERY - 1).then(Writer::default) };
-        tokio::spawn(customer.live())
-    });
+    let http = client()?;
+    let tasks = (0..customers).map(|number| tokio::spawn(Customer::new(counter, &http, number % WRITERS_EVERY == WRITERS_EVERY - 1).live()));
     for ended in try_join_all(tasks).await.doing(|| "a customer panicked".to_owned())? {
         ended?;
     }
     Ok(())
 }
 
-struct Customer {
+/// Returns a client for customers who ask over HTTP.
+pub(crate) fn client() -> Result<reqwest::Client, Error> {
+    reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build().doing(|| "no HTTP client".to_owned())
+}
+
+/// Somebody who sends commands.
+pub(crate) struct Customer {
     counter: Counter,
     http: reqwest::Client,
     writer: Option<Writer>,
 }
 
 impl Customer {
+    /// Returns somebody who writes records, or asks over HTTP.
+    pub(crate) fn new(counter: &Counter, http: &reqwest::Client, writes_records: bool) -> Self {
+        Self { counter: counter.clone(), http: http.clone(), writer: writes_records.then(Writer::default) }
+    }
+
     async fn live(self) -> Result<(), Error> {
-        let Counter { seed, progress, .. } = &self.counter;
-        while let Some(number) = progress.take().await {
-            let story = plan::story(*seed, number, self.writer.is_some());
-            for step in &story.steps {
-                try_join_all(step.iter().flat_map(|command| (0..command.copies).map(move |_| command)).map(|command| self.send(command))).await?;
-            }
-            if let (Some((key, value)), Some(writer)) = (&story.garbage, &self.writer) {
-                // Whether it is on record is not known if it fails; if it is, it has an outcome.
-                let _ = writer.write(&self.counter.sc, key.as_deref(), value.clone()).await;
-            }
-            progress.done.send_modify(|done| *done += 1);
+        while let Some(number) = self.counter.progress.take().await {
+            self.tell(number).await?;
         }
+        Ok(())
+    }
+
+    /// Tells the story of the order of this number.
+    pub(crate) async fn tell(&self, number: usize) -> Result<(), Error> {
+        let Counter { seed, progress, .. } = &self.counter;
+        let story = plan::story(*seed, number, self.writer.is_some());
+        for step in &story.steps {
+            try_join_all(step.iter().flat_map(|command| (0..command.copies).map(move |_| command)).map(|command| self.send(command))).await?;
+        }
+        if let (Some((key, value)), Some(writer)) = (&story.garbage, &self.writer) {
+            // Whether it is on record is not known if it fails; if it is, it has an outcome.
+            let _ = writer.write(&self.counter.sc, key.as_deref(), value.clone()).await;
+        }
+        progress.done.send_modify(|done| *done += 1);
         Ok(())
     }
 

@@ -4,18 +4,26 @@
 //! included; waits until everything is quiet; and lets an independent [`ledger`] read topics, books and views. It depends on none of our crates, and looks at the processes through files,
 //! signals, HTTP and the official Fluvio client only. What is promised, and how it is proved, is in `docs/guarantees.md`.
 
+pub mod absence;
 mod cluster;
 mod customers;
 mod error;
+mod fleet;
 pub mod ledger;
 pub mod limits;
+mod open;
+mod owners;
 mod plan;
 mod process;
 mod provider;
+mod proxy;
 mod random;
 mod reader;
+pub mod release;
 mod report;
 mod run;
+pub mod scale;
+mod stalls;
 mod unrest;
 mod views;
 
@@ -55,7 +63,44 @@ pub struct Options {
     pub is_told: bool,
 }
 
+/// Where and with what a run takes place.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// The `orderflow` program.
+    pub program: PathBuf,
+    /// Where everything is kept; empty at the beginning.
+    pub directory: PathBuf,
+    /// What customers do, and who is struck: the same seed, the same decisions.
+    pub seed: u64,
+    /// Partitions of every topic.
+    pub partitions: u32,
+    /// MongoDB for the views; without it they are embedded.
+    pub mongodb: Option<String>,
+    /// How long things may take.
+    pub pace: Pace,
+    /// Whether progress is printed.
+    pub is_told: bool,
+}
+
+impl Scene {
+    /// For a run of less than a minute.
+    pub fn short(program: PathBuf, directory: PathBuf, seed: u64) -> Self {
+        Self { program, directory, seed, partitions: 4, mongodb: None, pace: Pace::short(), is_told: true }
+    }
+
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if self.is_told {
+            println!("  {}", what());
+        }
+    }
+}
+
 impl Options {
+    fn scene(&self) -> Scene {
+        let Self { program, directory, seed, partitions, mongodb, pace, is_told, .. } = self.clone();
+        Scene { program, directory, seed, partitions, mongodb, pace, is_told }
+    }
+
     /// For a run of less than a minute, in which everybody is killed and one hangs for a while.
     pub fn short(program: PathBuf, directory: PathBuf, seed: u64) -> Self {
         Self {

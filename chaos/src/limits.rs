@@ -8,6 +8,12 @@ pub const EXCEPTIONS_TOLD_MAX: usize = 20;
 pub const READY_LIMIT: Duration = Duration::from_secs(30);
 /// How long a process may take to start.
 pub const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a process may take to end after it was told to.
+pub const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// How long instances may take to agree on who has what.
+pub const SHARE_LIMIT: Duration = Duration::from_secs(60);
+/// Orders of an open load whose stories are told at a time: more means that nothing goes on.
+pub const ORDERS_UNDER_WAY_MAX: usize = 20_000;
 /// Pause between two looks at something that is waited for.
 pub const POLL: Duration = Duration::from_millis(20);
 /// How long a sender waits for an answer before it sends again.
@@ -24,3 +30,11 @@ pub const READS_MAX: usize = 100;
 pub const PAGE: usize = 100;
 /// Bytes of a request to the provider.
 pub const PROVIDER_REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// How often a front asks whether who is behind it is ready.
+pub const PROBE_PERIOD: Duration = Duration::from_secs(1);
+/// Pause before a request that has failed is sent again.
+pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes that the proxy carries at a time.
+pub const PROXY_CHUNK_BYTES: usize = 16 * 1024;
+/// Bytes of an answer of the control plane.
+pub const PROXY_FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;

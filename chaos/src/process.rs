@@ -3,15 +3,15 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::{Child, Command};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::error::{Doing as _, Error};
-use crate::limits::{POLL, READY_LIMIT, START_LIMIT};
+use crate::limits::{POLL, READY_LIMIT, START_LIMIT, STOP_LIMIT};
 
 /// A process, or what is left of it.
 pub(crate) struct Process {
@@ -58,7 +58,7 @@ impl Process {
     }
 
     /// Starts it and kills it so long after, whether or not it got anywhere.
-    pub(crate) async fn start_in_vain(&mut self, lives: std::time::Duration) -> Result<(), Error> {
+    pub(crate) async fn start_in_vain(&mut self, lives: Duration) -> Result<(), Error> {
         self.spawn()?;
         sleep(lives).await;
         match &mut self.child {
@@ -137,6 +137,19 @@ impl Process {
             Some(child) => child.kill().await.doing(|| format!("`{}` cannot be killed", self.name)),
             None => Ok(()),
         }
+    }
+
+    /// Tells it to stop, as Ctrl-C and Kubernetes do, and returns how long it took to.
+    pub(crate) async fn terminate(&mut self) -> Result<Duration, Error> {
+        let began = Instant::now();
+        self.signal(Signal::TERM)?;
+        let Some(child) = &mut self.child else { return Ok(Duration::ZERO) };
+        let ended = timeout(STOP_LIMIT, child.wait()).await.doing(|| format!("`{}` does not stop within {STOP_LIMIT:?}", self.name))?;
+        let status = ended.doing(|| format!("the end of `{}` is unknown", self.name))?;
+        if !status.success() {
+            return Err(Error::new(format!("`{}` did not stop in order: {status}; see `{}`", self.name, self.log_file().display())));
+        }
+        Ok(began.elapsed())
     }
 
     /// Sends it a signal.

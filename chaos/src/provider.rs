@@ -31,10 +31,18 @@ pub(crate) struct Provider {
     shared: Arc<Shared>,
 }
 
+/// How a provider treats its callers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Temper {
+    /// Everything is done within 50 ms.
+    Calm,
+    /// It declines, fails, loses and delays, some of it for as long as this.
+    Moody(Duration),
+}
+
 struct Shared {
     seed: u64,
-    /// How long it takes for what is given up meanwhile.
-    very_slow: Duration,
+    temper: Temper,
     keys: Mutex<HashMap<String, Key>>,
     books: Mutex<Books>,
 }
@@ -70,12 +78,12 @@ enum Fate {
 
 impl Provider {
     /// Starts a provider that writes its books into a file, too.
-    pub(crate) async fn start(seed: u64, very_slow: Duration, books: &FilePath) -> Result<Self, Error> {
+    pub(crate) async fn start(seed: u64, temper: Temper, books: &FilePath) -> Result<Self, Error> {
         let file = File::create(books).doing(|| format!("cannot create `{}`", books.display()))?;
         let listener = TcpListener::bind("127.0.0.1:0").await.doing(|| "the provider finds no port".to_owned())?;
         let url = format!("http://{}", listener.local_addr().doing(|| "the provider has no address".to_owned())?);
         let books = Mutex::new(Books { movements: Vec::new(), file });
-        let shared = Arc::new(Shared { seed, very_slow, keys: Mutex::default(), books });
+        let shared = Arc::new(Shared { seed, temper, keys: Mutex::default(), books });
         let router = Router::new().route("/charges", post(charge)).route("/charges/{key}", get(inquire)).route("/refunds", post(refund));
         let router = router.layer(DefaultBodyLimit::max(PROVIDER_REQUEST_BYTES_MAX)).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -106,6 +114,20 @@ impl Shared {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn very_slow(&self) -> Duration {
+        match self.temper {
+            Temper::Calm => Duration::ZERO,
+            Temper::Moody(very_slow) => very_slow,
+        }
+    }
+
+    fn fate(&self, random: &mut Random, is_charge: bool) -> Fate {
+        match self.temper {
+            Temper::Calm => Fate::Done,
+            Temper::Moody(_) => fate(random, is_charge),
+        }
+    }
+
     fn random(&self, key: &str) -> Random {
         let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Random::of(self.seed, hash)
@@ -115,7 +137,7 @@ impl Shared {
     async fn carry_out(self: &Arc<Self>, request: &Value, sign: i64) -> Result<&'static str, StatusCode> {
         let key = request["idempotencyKey"].as_str().ok_or(StatusCode::BAD_REQUEST)?.to_owned();
         let mut random = self.random(&key);
-        let fate = fate(&mut random, sign > 0);
+        let fate = self.fate(&mut random, sign > 0);
         let (mut outcome, is_first) = self.begin(&key, fate, request, sign, &mut random);
         match fate {
             Fate::RequestLost if is_first => return Err(StatusCode::OK),
@@ -146,7 +168,7 @@ impl Shared {
         }
         let delay = match fate {
             Fate::Slow => Duration::from_millis(650 + random.below(900)),
-            Fate::VerySlow => self.very_slow + Duration::from_millis(random.below(1_000)),
+            Fate::VerySlow => self.very_slow() + Duration::from_millis(random.below(1_000)),
             _ => Duration::from_millis(10 + random.below(40)),
         };
         let movement = Movement {
@@ -208,7 +230,7 @@ async fn inquire(State(shared): State<Arc<Shared>>, Path(key): Path<String>) -> 
     let (is_dropped, outcome) = match shared.keys().get(&key) {
         None => (true, None),
         Some(known) => {
-            let is_dropped = known.requests == 1 && [Fate::RequestLost, Fate::Failed].contains(&fate(&mut shared.random(&key), true));
+            let is_dropped = known.requests == 1 && [Fate::RequestLost, Fate::Failed].contains(&shared.fate(&mut shared.random(&key), true));
             (is_dropped, *known.outcome.borrow())
         }
     };
@@ -239,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn a_key_moves_money_once_however_often_it_is_asked_for() {
         let directory = tempfile::tempdir().expect("a directory");
-        let provider = Provider::start(7, Duration::from_millis(50), &directory.path().join("books")).await.expect("it starts");
+        let provider = Provider::start(7, Temper::Moody(Duration::from_millis(50)), &directory.path().join("books")).await.expect("it starts");
         let client = reqwest::Client::new();
         let ask = async |number: usize| {
             let request = json!({"idempotencyKey": format!("k-{number}"), "id": format!("o-{number}"), "attempt": 1, "amount": 5});

@@ -11,7 +11,8 @@ use crate::cluster::{API, Cluster};
 use crate::customers::{self, Counter, Progress, SentLog};
 use crate::error::{Doing as _, Error};
 use crate::ledger::{Ledger, Outside, Verdicts};
-use crate::provider::Provider;
+use crate::process::Process;
+use crate::provider::{Provider, Temper};
 use crate::report::Report;
 use crate::{Options, limits, reader, unrest, views};
 
@@ -25,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// [`Error`] if it cannot be made, or not to its end: a process ends by itself, orders make no progress, a topic has a hole.
 pub async fn run(options: &Options) -> Result<Report, Error> {
     fs::create_dir_all(&options.directory).doing(|| format!("cannot create `{}`", options.directory.display()))?;
-    let provider = Provider::start(options.seed, options.pace.very_slow, &options.directory.join("provider.ndjson")).await?;
+    let provider = Provider::start(options.seed, Temper::Moody(options.pace.very_slow), &options.directory.join("provider.ndjson")).await?;
     let mut cluster = Cluster::start(options, provider.url()).await?;
     let began = Instant::now();
     let progress = Arc::new(Progress::new(options.orders));
@@ -35,7 +36,9 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     let load = began.elapsed();
     tally.unready.extend(cluster.ready().await?);
     let mut ledger = Ledger::default();
-    let verdicts = settle(options, &cluster, &provider, &sent, &mut ledger).await?;
+    let api = cluster.processes[API].address("http")?;
+    let outside = Around { sc: &cluster.sc, partitions: options.partitions, patience: options.pace.patience, api: &api, provider: &provider, sent: &sent };
+    let verdicts = outside.settle(&mut ledger).await?;
     let took = (load, began.elapsed() - load);
     let mut figures = vec![
         ("sendings", progress.sendings.load(Ordering::Relaxed)),
@@ -45,35 +48,52 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
         ("kills while starting", tally.while_restoring as u64),
     ];
     figures.extend(ledger.figures());
-    let panics = panics(&cluster);
+    let panics = panics(cluster.processes.iter());
     Ok(Report { seed: options.seed, kills: tally.kills, pauses: tally.pauses, took, figures, verdicts, panics, unready: tally.unready })
 }
 
-/// Waits until everything fits, or nothing happens any more.
-async fn settle(options: &Options, cluster: &Cluster, provider: &Provider, sent: &SentLog, ledger: &mut Ledger) -> Result<Verdicts, Error> {
-    let client = reqwest::Client::builder().no_proxy().timeout(limits::ANSWER_LIMIT).build().doing(|| "no HTTP client".to_owned())?;
-    let mut outside = Outside { sent: sent.all(), ..Outside::default() };
-    let mut quiet_since = Instant::now();
-    loop {
-        if reader::read(&cluster.sc, options.partitions, ledger).await? > 0 {
-            quiet_since = Instant::now();
-        }
-        let (quiet, is_settled) = (quiet_since.elapsed(), ledger.is_settled());
-        if (quiet > QUIET && is_settled) || quiet > options.pace.patience {
-            let api = cluster.processes[API].address("http")?;
-            (outside.orders, outside.notifications) = (views::all(&client, &api, "orders").await?, views::all(&client, &api, "notifications").await?);
-            outside.movements = provider.movements();
-            let verdicts = ledger.judge(&outside);
-            if verdicts.exceptions() == 0 || quiet > options.pace.patience {
-                return Ok(verdicts);
+/// What is around the processes, by which a ledger judges them.
+pub(crate) struct Around<'a> {
+    pub(crate) sc: &'a str,
+    pub(crate) partitions: u32,
+    /// How long nothing may happen while something does not fit.
+    pub(crate) patience: Duration,
+    /// Where views are served.
+    pub(crate) api: &'a str,
+    pub(crate) provider: &'a Provider,
+    pub(crate) sent: &'a SentLog,
+}
+
+impl Around<'_> {
+    /// Waits until everything fits, or nothing happens any more.
+    pub(crate) async fn settle(&self, ledger: &mut Ledger) -> Result<Verdicts, Error> {
+        let mut quiet_since = Instant::now();
+        loop {
+            if reader::read(self.sc, self.partitions, ledger).await? > 0 {
+                quiet_since = Instant::now();
             }
+            let (quiet, is_settled) = (quiet_since.elapsed(), ledger.is_settled());
+            if (quiet > QUIET && is_settled) || quiet > self.patience {
+                let verdicts = self.judge(ledger).await?;
+                if verdicts.exceptions() == 0 || quiet > self.patience {
+                    return Ok(verdicts);
+                }
+            }
+            sleep(LOOK).await;
         }
-        sleep(LOOK).await;
+    }
+
+    /// Compares what the ledger has read with everything else.
+    pub(crate) async fn judge(&self, ledger: &Ledger) -> Result<Verdicts, Error> {
+        let client = reqwest::Client::builder().no_proxy().timeout(limits::ANSWER_LIMIT).build().doing(|| "no HTTP client".to_owned())?;
+        let (orders, notifications) = (views::all(&client, self.api, "orders").await?, views::all(&client, self.api, "notifications").await?);
+        Ok(ledger.judge(&Outside { sent: self.sent.all(), movements: self.provider.movements(), orders, notifications }))
     }
 }
 
-fn panics(cluster: &Cluster) -> Vec<String> {
-    let logs = cluster.processes.iter().filter_map(|process| fs::read_to_string(process.log_file()).ok().map(|log| (process.name, log)));
+/// Returns the lines of logs that tell of a panic.
+pub(crate) fn panics<'a>(processes: impl Iterator<Item = &'a Process>) -> Vec<String> {
+    let logs = processes.filter_map(|process| fs::read_to_string(process.log_file()).ok().map(|log| (process.name, log)));
     let lines = logs.flat_map(|(name, log)| log.lines().filter(|line| line.contains("panicked at")).map(|line| format!("{name}: {line}")).collect::<Vec<_>>());
     lines.collect()
 }

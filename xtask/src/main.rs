@@ -6,7 +6,10 @@
 
 mod asyncapi;
 mod chaos;
+mod installed;
+mod kubernetes;
 mod release;
+mod scale;
 mod siege;
 mod simulate;
 mod smartmodules;
@@ -29,6 +32,10 @@ enum Chore {
     },
     /// Kills real processes while orders come in, and proves that every effect happened once
     Chaos(chaos::Arguments),
+    /// Lets instances come and go under load, and shows how long tasks stand still
+    Scale(scale::Arguments),
+    /// Holds the Kubernetes manifests against schemas, public models, checkov and each other; needs python3, pip, node and npm
+    Kubernetes(kubernetes::Arguments),
     /// Checks the house rules that no compiler checks
     Tidy,
     /// Makes the original's load test with the real `siege` and prints the report beside the original's
@@ -46,6 +53,8 @@ fn main() -> anyhow::Result<()> {
         Chore::Chaos(arguments) => chaos::run(root, &arguments),
         Chore::Smartmodules { check: true } => smartmodules::check(&root.join("smartmodules")),
         Chore::Smartmodules { check: false } => smartmodules::update(&root.join("smartmodules")),
+        Chore::Scale(arguments) => scale::run(root, &arguments),
+        Chore::Kubernetes(arguments) => kubernetes::run(root, &arguments),
         Chore::Tidy => tidy::check(root),
         Chore::Siege(arguments) => siege::run(root, &arguments),
         Chore::Simulate(arguments) => simulate::run(root, &arguments),
