@@ -50,6 +50,14 @@ pub enum Stop {
         /// Where it did.
         landed: i64,
     },
+    /// An append was acknowledged before the place at which it had to land: nothing but a broker that lost records which it had acknowledged explains that.
+    #[error("append was acknowledged at offset {landed}, before {expected}: a broker lost acknowledged records of the journal")]
+    JournalWentBack {
+        /// Where it had to land.
+        expected: i64,
+        /// Where it did.
+        landed: i64,
+    },
     /// The local store is not a cache of this journal. It must be cleared.
     #[error("local store does not belong to the journal: {0}")]
     Diverged(String),
@@ -91,6 +99,7 @@ impl Stop {
         match self {
             Self::Fenced { .. } => "fenced",
             Self::Doubt { .. } => "doubt",
+            Self::JournalWentBack { .. } => "journal_went_back",
             Self::Diverged(_) => "store_diverged",
             Self::Journal(_) => "journal_unusable",
             Self::Gap { .. } => "source_gap",
@@ -333,14 +342,17 @@ impl Task {
     /// Takes the acknowledgement of the pending transaction: applies it and returns what follows from it.
     ///
     /// # Errors
-    /// [`Stop::Doubt`] if it did not land at the one offset at which it had to, [`Stop::State`] if the store fails.
+    /// [`Stop::Doubt`] or [`Stop::JournalWentBack`] if it did not land at the one offset at which it had to, [`Stop::State`] if the store fails.
     ///
     /// # Panics
     /// If no transaction is pending.
     pub fn committed(&mut self, landed: i64) -> Result<Committed, Stop> {
         let Phase::Owner { expected } = self.phase else { panic!("only an owner commits") };
         let pending = self.pending.take().unwrap_or_else(|| panic!("a transaction is pending"));
-        if landed != expected {
+        if landed < expected {
+            return Err(Stop::JournalWentBack { expected, landed });
+        }
+        if landed > expected {
             return Err(Stop::Doubt { expected, landed });
         }
         let Pending { mut transaction, fingerprint, bytes } = pending;

@@ -151,12 +151,17 @@ impl Task {
         self.seal(Run::default(), now_ms.max(self.last_time_ms)).map(Some)
     }
 
+    /// A transaction that was only made to go on with a snapshot begins none because of what snapshots have written: a task without inputs would never come to rest.
+    fn may_begin(&self, run: &Run, now_ms: i64) -> bool {
+        if run.bytes == 0 { self.snapshots.is_old(&self.policy, now_ms) } else { self.snapshots.is_due(&self.policy, now_ms) }
+    }
+
     /// Returns what the next transaction takes along.
     pub(super) fn keep(&self, run: &Run, now_ms: i64) -> Result<Option<Kept>, StateError> {
         let (begins, mut from) = match &self.snapshots.running {
             Some(sweep) if sweep.after.is_empty() => (false, Vec::new()),
             Some(sweep) => (false, [sweep.after.as_slice(), &[0]].concat()),
-            None if self.snapshots.is_due(&self.policy, now_ms) => (true, Vec::new()),
+            None if self.may_begin(run, now_ms) => (true, Vec::new()),
             None => return Ok(None),
         };
         let wanted = run.bytes.max(self.policy.part_bytes).min(KEPT_BYTES_MAX);

@@ -5,6 +5,7 @@
 
 #[path = "../support/business.rs"]
 mod business;
+mod loss;
 mod snapshots;
 
 use business::{World, run};
