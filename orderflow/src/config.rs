@@ -21,7 +21,7 @@ use serde::Deserialize;
 pub(crate) use self::endpoint::check_endpoint;
 pub(crate) use self::payment::{PaymentConfig, PaymentEndpoint, TOKEN_VARIABLE};
 use crate::limits::{
-    PARTITIONS_MAX, SESSION_TIMEOUT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN, STANDBYS_MAX, WEBHOOK_TIMEOUT, WEBHOOK_TIMEOUT_MS_MAX, WEBHOOK_TRIES_MAX,
+    DRAIN_MS_MAX, PARTITIONS_MAX, SESSION_TIMEOUT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN, STANDBYS_MAX, WEBHOOK_TIMEOUT, WEBHOOK_TIMEOUT_MS_MAX, WEBHOOK_TRIES_MAX,
 };
 use crate::roles::{Role, Roles, Selection};
 
@@ -47,6 +47,9 @@ pub(crate) struct Settings {
     /// An instance that is silent for so long is taken for dead and its tasks are taken over, in ms [default: 1200]
     #[arg(long, env = "ORDERFLOW_SESSION_TIMEOUT_MS", value_name = "MS")]
     pub(crate) session_timeout_ms: Option<u64>,
+    /// After SIGTERM or Ctrl-C, go on serving requests for so long while /health/ready says no, in ms; a second signal cuts it short [default: 0]
+    #[arg(long, env = "ORDERFLOW_DRAIN_MS", value_name = "MS")]
+    pub(crate) drain_ms: Option<u64>,
     /// Directory for topics, states and views [default: ./orderflow-data]
     #[arg(long, env = "ORDERFLOW_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -59,6 +62,9 @@ pub(crate) struct Settings {
     /// Address of the embedded broker's data plane [default: 127.0.0.1:9010]
     #[arg(long, env = "ORDERFLOW_SPU_ADDR", value_name = "HOST:PORT")]
     pub(crate) spu_addr: Option<SocketAddr>,
+    /// The HOST:PORT of the embedded broker's data plane that clients are told, where it is another one than it listens on: behind a service, in a container [default: --spu-addr]
+    #[arg(long, env = "ORDERFLOW_ADVERTISED_SPU_ADDR", value_name = "HOST:PORT")]
+    pub(crate) advertised_spu_addr: Option<String>,
     /// Address of the HTTP API [default: 127.0.0.1:8088]
     #[arg(long, env = "ORDERFLOW_HTTP_ADDR", value_name = "HOST:PORT")]
     pub(crate) http_addr: Option<SocketAddr>,
@@ -71,6 +77,9 @@ pub(crate) struct Settings {
     /// Keep views in this MongoDB instead of the embedded store
     #[arg(long, env = "ORDERFLOW_MONGODB", value_name = "URI", hide_env_values = true)]
     pub(crate) mongodb: Option<String>,
+    /// File that holds that URI, instead of a flag that others can see
+    #[arg(long, env = "ORDERFLOW_MONGODB_FILE", value_name = "FILE")]
+    pub(crate) mongodb_file: Option<PathBuf>,
     /// How fast the simulated payment provider answers [default: default]
     #[arg(long, env = "ORDERFLOW_PAYMENT_PROFILE", value_enum, value_name = "PROFILE")]
     pub(crate) payment_profile: Option<SimulatedProfile>,
@@ -196,6 +205,8 @@ pub(crate) struct Config {
     pub(crate) storage: Storage,
     pub(crate) sc_addr: SocketAddr,
     pub(crate) spu_addr: SocketAddr,
+    /// `None`: clients are told the address on which it listens.
+    pub(crate) advertised_spu_addr: Option<String>,
     pub(crate) http_addr: SocketAddr,
     pub(crate) metrics_addr: SocketAddr,
     /// A cluster's SC; `None` is the embedded broker.
@@ -210,6 +221,8 @@ pub(crate) struct Config {
     pub(crate) partitions: u32,
     pub(crate) durability: Durability,
     pub(crate) group: GroupConfig,
+    /// How long it serves on after it was told to stop.
+    pub(crate) drain: Duration,
 }
 
 /// How this instance shares the tasks with others.
@@ -240,6 +253,7 @@ impl Settings {
     }
 
     fn or(self, other: Self) -> Self {
+        let has_mongodb_file = self.mongodb_file.is_some();
         Self {
             roles: self.roles.or(other.roles),
             selection: self.selection.or(other.selection),
@@ -247,14 +261,18 @@ impl Settings {
             instance: self.instance.or(other.instance),
             standbys: self.standbys.or(other.standbys),
             session_timeout_ms: self.session_timeout_ms.or(other.session_timeout_ms),
+            drain_ms: self.drain_ms.or(other.drain_ms),
             data_dir: self.data_dir.or(other.data_dir),
             ephemeral: self.ephemeral.or(other.ephemeral),
             sc_addr: self.sc_addr.or(other.sc_addr),
             spu_addr: self.spu_addr.or(other.spu_addr),
+            advertised_spu_addr: self.advertised_spu_addr.or(other.advertised_spu_addr),
             http_addr: self.http_addr.or(other.http_addr),
             metrics_addr: self.metrics_addr.or(other.metrics_addr),
             fluvio: self.fluvio.or(other.fluvio),
-            mongodb: self.mongodb.or(other.mongodb),
+            // One of the two: who says it nearer says both.
+            mongodb_file: if self.mongodb.is_some() { self.mongodb_file } else { self.mongodb_file.or(other.mongodb_file) },
+            mongodb: if has_mongodb_file { self.mongodb } else { self.mongodb.or(other.mongodb) },
             payment_profile: self.payment_profile.or(other.payment_profile),
             delivery_profile: self.delivery_profile.or(other.delivery_profile),
             payment_provider_url: self.payment_provider_url.or(other.payment_provider_url),
@@ -286,9 +304,15 @@ impl Settings {
         }
         let partitions = self.partitions.unwrap_or(4);
         anyhow::ensure!((1..=PARTITIONS_MAX).contains(&partitions), "--partitions: {partitions} is not possible, give 1 to {PARTITIONS_MAX}");
-        let roles = Roles::resolve(self.roles.as_deref(), self.fluvio.is_some(), self.mongodb.is_some())?;
+        if let Some(endpoint) = &self.advertised_spu_addr {
+            check_endpoint("--advertised-spu-addr", endpoint)?;
+        }
+        let mongodb = self.mongodb_uri()?;
+        let roles = Roles::resolve(self.roles.as_deref(), self.fluvio.is_some(), mongodb.is_some())?;
         self.selection.check(&roles)?;
         let group = self.group()?;
+        let drain_ms = self.drain_ms.unwrap_or(0);
+        anyhow::ensure!(drain_ms <= DRAIN_MS_MAX, "--drain-ms: {drain_ms} is not possible, give 0 to {DRAIN_MS_MAX}");
         let payment = self.payment(std::env::var(TOKEN_VARIABLE).ok())?;
         let webhook = self.webhook()?;
         let on = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -303,10 +327,11 @@ impl Settings {
             storage,
             sc_addr: self.sc_addr.unwrap_or_else(|| on(9003)),
             spu_addr: self.spu_addr.unwrap_or_else(|| on(9010)),
+            advertised_spu_addr: self.advertised_spu_addr,
             http_addr: self.http_addr.unwrap_or_else(|| on(8088)),
             metrics_addr: self.metrics_addr.unwrap_or_else(|| on(9464)),
             fluvio: self.fluvio,
-            mongodb: self.mongodb,
+            mongodb,
             payment_profile: self.payment_profile.unwrap_or(SimulatedProfile::Default),
             delivery_profile: self.delivery_profile.unwrap_or(SimulatedProfile::Default),
             payment,
@@ -314,7 +339,18 @@ impl Settings {
             partitions,
             durability: self.durability.unwrap_or(Durability::Fsync),
             group,
+            drain: Duration::from_millis(drain_ms),
         })
+    }
+
+    /// Returns where MongoDB is. It may hold a password, so no error quotes it.
+    fn mongodb_uri(&self) -> anyhow::Result<Option<String>> {
+        let Some(path) = &self.mongodb_file else { return Ok(self.mongodb.clone()) };
+        anyhow::ensure!(self.mongodb.is_none(), "--mongodb and --mongodb-file: give one of them");
+        let uri = std::fs::read_to_string(path).with_context(|| format!("--mongodb-file: cannot read `{}`", path.display()))?;
+        let uri = uri.trim();
+        anyhow::ensure!(!uri.is_empty(), "--mongodb-file: `{}` is empty; it holds `mongodb://HOST:PORT/DATABASE`", path.display());
+        Ok(Some(uri.to_owned()))
     }
 
     fn group(&self) -> anyhow::Result<GroupConfig> {
@@ -359,6 +395,7 @@ impl Config {
             storage: Storage::Ephemeral,
             sc_addr: any,
             spu_addr: any,
+            advertised_spu_addr: None,
             http_addr: any,
             metrics_addr: any,
             fluvio: None,
@@ -370,6 +407,7 @@ impl Config {
             partitions: 4,
             durability: Durability::Fsync,
             group: GroupConfig::default(),
+            drain: Duration::ZERO,
         }
     }
 }
@@ -427,6 +465,26 @@ mod tests {
             let error = Settings { partitions: Some(partitions), ..Settings::default() }.resolve().expect_err("it is not possible");
             assert!(error.to_string().contains("--partitions"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_uri_of_mongodb_is_read_from_a_file_and_never_quoted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("uri");
+        let settings = || Settings { mongodb_file: Some(path.clone()), ..Settings::default() };
+        for (content, says) in [(None, "cannot read"), (Some(" \n"), "is empty")] {
+            content.into_iter().for_each(|content| std::fs::write(&path, content).expect("the file is written"));
+            let error = settings().resolve().expect_err(says).to_string();
+            assert!(error.contains("--mongodb-file") && error.contains(says), "{error}");
+        }
+        std::fs::write(&path, "mongodb://orderflow:s3cret@mongodb:27017/orderflow\n").expect("the file is written");
+        let config = settings().resolve().expect("it is possible");
+        assert_eq!(config.mongodb.as_deref(), Some("mongodb://orderflow:s3cret@mongodb:27017/orderflow"));
+        let both = Settings { mongodb: Some("mongodb://s3cret".to_owned()), ..settings() };
+        let error = both.resolve().expect_err("there are two").to_string();
+        assert!(error.contains("--mongodb-file") && !error.contains("s3cret"), "{error}");
+        let nearer = Settings { mongodb: Some("mongodb://near".to_owned()), ..Settings::default() }.or(settings());
+        assert_eq!(nearer.resolve().expect("the nearer one wins").mongodb.as_deref(), Some("mongodb://near"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::limits::{
     STOP_PROCESSORS_TIMEOUT, STOP_REQUESTS_TIMEOUT, STOP_VIEWS_TIMEOUT,
 };
 use crate::roles::{Role, Selection, full_names};
-use crate::server::{Server, listen};
+use crate::server::{Server, closing, listen};
 use crate::systems::Outside;
 use crate::telemetry::Telemetry;
 use crate::{systems, topics};
@@ -61,6 +61,9 @@ pub(crate) struct Instance {
     metrics: Server,
     runtimes: Vec<Runtime>,
     sinks: Option<Sinks>,
+    /// It is to stop, and says so to who asks whether it is ready; requests are served as before.
+    draining: CancellationToken,
+    drain: Duration,
     /// Answers requests that wait at once.
     stopping: CancellationToken,
     stopping_sinks: CancellationToken,
@@ -87,11 +90,11 @@ impl Instance {
         let part = (config.selection != Selection::default()).then(|| full_names(&running));
         let caches = data.caches(config.fluvio.as_deref(), part.as_deref());
 
-        let telemetry = Telemetry::new(&running, config.partitions)?;
+        let mut telemetry = Telemetry::new(&running, config.partitions)?;
         let store = open_views(&config, &mut data, &caches).await?;
         let stores = open_stores(&running, &mut data, &caches)?;
         let broker = match config.roles.has(Role::Broker) {
-            true => Some(start_broker(&config, &mut data, &telemetry).await?),
+            true => Some(start_broker(&config, &mut data, &mut telemetry).await?),
             false => None,
         };
         let endpoint = config.fluvio.clone().unwrap_or_else(|| broker.as_ref().map(|broker| broker.sc_addr().to_string()).unwrap_or_default());
@@ -116,15 +119,18 @@ impl Instance {
             .filter(|_| config.roles.has(Role::Views))
             .map(|store| Sinks::start(log.clone(), &systems, store.clone(), telemetry.views.clone(), &stopping_sinks));
         let stopping = CancellationToken::new();
-        let checks = ready_checks(broker.as_ref(), &runtimes, sinks.as_ref());
+        let draining = CancellationToken::new();
+        let checks = ready_checks(broker.as_ref(), &runtimes, sinks.as_ref(), &draining);
         let router = match store.filter(|_| config.roles.has(Role::Api)) {
             Some(store) => api(&log, systems, store, &telemetry, checks, &stopping)?,
             None => health_router(checks, telemetry.views.clone(), stopping.clone())?,
         };
-        let http = Server::start(http_listener, router, HTTP_CONNECTIONS_MAX)?;
+        let http = Server::start(http_listener, closing(router, &draining), HTTP_CONNECTIONS_MAX)?;
         let metrics = Server::start(metrics_listener, telemetry.router().merge(outside), METRICS_CONNECTIONS_MAX)?;
+        // Who takes no requests has none to finish.
+        let drain = if config.roles.has(Role::Api) { config.drain } else { Duration::ZERO };
         let addresses = Addresses { sc: endpoint, spu: broker.as_ref().map(Broker::spu_addr), http: http.address(), metrics: metrics.address() };
-        Ok(Self { addresses, http, metrics, runtimes, sinks, stopping, stopping_sinks, broker, _telemetry: telemetry, _data: data })
+        Ok(Self { addresses, http, metrics, runtimes, sinks, draining, drain, stopping, stopping_sinks, broker, _telemetry: telemetry, _data: data })
     }
 
     /// Returns where it can be reached.
@@ -137,6 +143,12 @@ impl Instance {
         for runtime in &self.runtimes {
             runtime.wait_running().await;
         }
+    }
+
+    /// Says from now on that it is not ready, and serves on for as long as it was told to: until everybody who sends requests has gone elsewhere.
+    pub(crate) async fn drain(&self) {
+        self.draining.cancel();
+        tokio::time::sleep(self.drain).await;
     }
 
     /// Stops everything within 2 s. What is not finished by then is finished at the next start: nothing is lost.
@@ -162,12 +174,13 @@ async fn within<T>(what: &str, limit: Duration, stopped: impl Future<Output = T>
     }
 }
 
-async fn start_broker(config: &Config, data: &mut DataDir, telemetry: &Telemetry) -> anyhow::Result<Broker> {
+async fn start_broker(config: &Config, data: &mut DataDir, telemetry: &mut Telemetry) -> anyhow::Result<Broker> {
     data.claim(&data.broker())?;
     let options = BrokerOptions {
         data_dir: orderflow_broker::DataDir::Path(data.broker()),
         sc_addr: config.sc_addr,
         spu_addr: config.spu_addr,
+        advertised_spu: config.advertised_spu_addr.clone(),
         durability: match config.durability {
             Durability::Fsync => BrokerDurability::Fsync,
             Durability::Os => BrokerDurability::Os,
@@ -176,7 +189,8 @@ async fn start_broker(config: &Config, data: &mut DataDir, telemetry: &Telemetry
         pure_smartmodules: topics::SMARTMODULES.map(|(name, _)| name.to_owned()).to_vec(),
         ..BrokerOptions::default()
     };
-    Broker::start(options).await.map_err(|error| {
+    let started = Broker::start(options).await.inspect(|broker| telemetry.watch_disk(data.broker(), broker.watch_disk()));
+    started.map_err(|error| {
         use orderflow_broker::{Error, Plane};
         let flag = |plane: &Plane| match plane {
             Plane::Control => "--sc-addr",
@@ -276,8 +290,8 @@ async fn start_processors(
 }
 
 /// Returns what must work before this process is ready: what it runs, and nothing of what others run.
-fn ready_checks(broker: Option<&Broker>, runtimes: &[Runtime], sinks: Option<&Sinks>) -> Vec<Arc<dyn ReadyCheck>> {
-    let mut checks: Vec<Arc<dyn ReadyCheck>> = Vec::new();
+fn ready_checks(broker: Option<&Broker>, runtimes: &[Runtime], sinks: Option<&Sinks>, draining: &CancellationToken) -> Vec<Arc<dyn ReadyCheck>> {
+    let mut checks: Vec<Arc<dyn ReadyCheck>> = vec![Arc::new(Stays { draining: draining.clone() })];
     if let Some(broker) = broker {
         // First, because it explains whatever else does not work then.
         checks.push(Arc::new(DiskTakesRecords { problem: broker.watch_disk() }));
@@ -336,6 +350,22 @@ fn api(
 ) -> anyhow::Result<axum::Router> {
     let state = ApiState::new(log.clone(), systems, store, telemetry.views.clone(), ApiOptions::default(), checks, stopping.clone());
     orderflow_views::router(&state).context("the routes of the HTTP API contradict each other")
+}
+
+/// Ready until it is told to stop.
+struct Stays {
+    draining: CancellationToken,
+}
+
+#[async_trait]
+impl ReadyCheck for Stays {
+    fn name(&self) -> &str {
+        "process"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        if self.draining.is_cancelled() { Err("it was told to stop, and takes no new clients".to_owned()) } else { Ok(()) }
+    }
 }
 
 /// Ready once every task runs.

@@ -25,6 +25,8 @@ pub(crate) const REACH_POLL: Duration = Duration::from_millis(250);
 /// Tries to resolve its name: a name that is only about to be known gets about two seconds, one that is mistyped is found out soon.
 pub(crate) const RESOLVE_TRIES_MAX: u32 = 8;
 
+/// Longest time that an instance can be told to serve on after it was told to stop, in ms.
+pub(crate) const DRAIN_MS_MAX: u64 = 600_000;
 /// How long requests that are under way may take once the instance stops.
 pub(crate) const STOP_REQUESTS_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the processors may take to finish what they have begun.

@@ -22,6 +22,12 @@ mod webhook;
 
 use std::process::ExitCode;
 
+/// What this build is called: the package's version, unless whoever builds a release says otherwise (`ORDERFLOW_VERSION`, when it is compiled).
+pub(crate) const VERSION: &str = match option_env!("ORDERFLOW_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 fn main() -> ExitCode {
     cli::run()
 }

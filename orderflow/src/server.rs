@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::middleware::map_response;
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -32,6 +35,17 @@ pub(crate) async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<Tc
         };
         anyhow::Error::new(error).context(text)
     })
+}
+
+/// Returns a router whose answers end their connections once `draining` is cancelled, so that who sends the next request connects anew, to somebody else.
+pub(crate) fn closing(router: Router, draining: &CancellationToken) -> Router {
+    let draining = draining.clone();
+    router.layer(map_response(move |mut response: Response| {
+        if draining.is_cancelled() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        std::future::ready(response)
+    }))
 }
 
 /// A server that runs.

@@ -7,6 +7,7 @@ mod contracts;
 mod demo;
 mod dlq;
 mod instances;
+mod metrics;
 mod reconcile;
 mod reset;
 mod scan;
@@ -26,7 +27,7 @@ use tracing_subscriber::EnvFilter;
 ///
 /// Without a subcommand: `up`.
 #[derive(Debug, Parser)]
-#[command(name = "orderflow", version, args_conflicts_with_subcommands = true)]
+#[command(name = "orderflow", version = crate::VERSION, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -58,6 +59,8 @@ enum Command {
     Reconcile(reconcile::Arguments),
     /// Write the schemas of all records and the AsyncAPI documents to files, or compare the files with the code
     Contracts(contracts::Arguments),
+    /// List the metrics that there are
+    Metrics(metrics::Arguments),
     /// Measure throughput, latency, restore time and memory; prints JSON
     Bench(bench::Arguments),
 }
@@ -77,6 +80,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Reset(arguments) => reset::run(&arguments),
         Command::Reconcile(arguments) => Ok(reconcile::run(&arguments)),
         Command::Contracts(arguments) => contracts::run(&arguments),
+        Command::Metrics(arguments) => metrics::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Settings, Storage};
 use crate::instance::{Addresses, Instance};
@@ -34,34 +34,46 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 async fn serve(config: Config, addresses_file: Option<&Path>) -> anyhow::Result<ExitCode> {
     // From here on a signal is ours: one that comes while everything starts must not leave half of it behind.
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut stop_wanted = std::pin::pin!(async move {
-        tokio::select! {
-            _ = interrupt.recv() => "Ctrl-C",
-            _ = terminate.recv() => "SIGTERM",
-        }
-    });
+    let mut signals = Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
     let shown = config.clone();
     let instance = tokio::select! {
         started = Instance::start(config) => started?,
-        _ = &mut stop_wanted => return Ok(ExitCode::SUCCESS),
+        _ = signals.next() => return Ok(ExitCode::SUCCESS),
     };
     if let Some(path) = addresses_file {
         write_addresses(path, instance.addresses()).with_context(|| format!("--addresses-file: cannot write `{}`", path.display()))?;
     }
     print_welcome(&shown, instance.addresses());
-    tokio::select! {
-        () = instance.wait_running() => say("ready\n"),
-        _ = &mut stop_wanted => return stop(instance, "a signal").await,
-    }
-    let signal = stop_wanted.await;
-    stop(instance, signal).await
-}
-
-async fn stop(instance: Instance, signal: &str) -> anyhow::Result<ExitCode> {
+    let signal = tokio::select! {
+        () = instance.wait_running() => {
+            say("ready\n");
+            signals.next().await
+        }
+        signal = signals.next() => signal,
+    };
     say(&format!("stopping after {signal}\n"));
+    tokio::select! {
+        () = instance.drain() => {}
+        _ = signals.next() => {}
+    }
     instance.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What tells a process to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Waits for the next one and returns its name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "Ctrl-C",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
 }
 
 /// The file is there whole, or not at all: who waits for it may read it as soon as it is there.
@@ -101,7 +113,7 @@ fn print_welcome(config: &Config, addresses: &Addresses) {
 Ctrl-C stops; the next start continues where it was.
 
 ",
-        version = env!("CARGO_PKG_VERSION"),
+        version = crate::VERSION,
         hints = if roles.has(Role::Api) { first_order(sc, http) } else { String::new() },
     ));
 }

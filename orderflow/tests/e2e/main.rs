@@ -20,6 +20,7 @@ mod payments;
 mod python;
 mod reset;
 mod start;
+mod stop;
 mod support;
 mod webhook;
 mod why;

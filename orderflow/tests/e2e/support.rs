@@ -100,11 +100,16 @@ impl Instance {
         self.child.kill().await.expect("it can be killed");
     }
 
+    /// Sends a signal.
+    pub(crate) fn tell(&self, signal: Signal) {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)).expect("it runs");
+        kill_process(pid, signal).expect("it can be signalled");
+    }
+
     /// Sends a signal and waits for its end; returns exit code and time.
     pub(crate) async fn signal(&mut self, signal: Signal) -> (Option<i32>, Duration) {
-        let pid = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)).expect("it runs");
         let began = Instant::now();
-        kill_process(pid, signal).expect("it can be signalled");
+        self.tell(signal);
         let status = timeout(LIMIT, self.child.wait()).await.expect("it ends").expect("its end is known");
         (status.code(), began.elapsed())
     }
