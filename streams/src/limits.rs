@@ -34,6 +34,10 @@ pub const QUERIES_QUEUED_MAX: usize = 256;
 pub const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Batches of a source that wait while the task takes one; a full queue stops the reading.
 pub const SOURCE_BATCHES_QUEUED_MAX: usize = 1;
+/// How often the end of a source is asked for while the task takes nothing from it.
+pub const SOURCE_END_EVERY: Duration = Duration::from_secs(1);
+/// Ends of a source, with the times at which they were seen, that are remembered to tell how long a task is behind: two a second while it is.
+pub const LAG_ENDS_MAX: usize = 1_024;
 /// How long a task that is behind takes nothing from other sources because of one that is known to have more, or was not heard of since the task started, and delivers nothing. Long
 /// enough for a broker under load to open the streams of everybody who comes back at once. What is no record (timers, answers to calls) does not wait.
 pub const SOURCE_WAIT_MAX: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@
 mod calls;
 mod inbox;
 mod incarnation;
+mod lag;
 mod membership;
 mod query;
 mod sender;

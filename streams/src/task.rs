@@ -19,12 +19,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use crate::guard::BreakerChange;
+use crate::guard::{BreakerChange, PartnerAnswer};
 use crate::journal::{Cursor, Fence, JournalRecord};
 use crate::processor::{Call, CallResult, Effect, Timer};
 use crate::record::LogRecord;
 use crate::state::store::Store;
 use crate::state::{Change, StateError, keys};
+use crate::telemetry::UnreadableReason;
 use crate::topology::ProcessorSpec;
 
 use outbox::Outbox;
@@ -130,10 +131,25 @@ pub struct RunReport {
     pub repeated: usize,
     /// Reason codes of refused commands.
     pub rejected: Vec<String>,
-    /// Indices of sources with an unreadable record; true: to the dead letters.
-    pub unreadable: Vec<(usize, bool)>,
+    /// Inputs that nobody could take.
+    pub unreadable: Vec<UnreadableInput>,
     /// What breakers do, if the transaction is committed.
     pub breaker_changes: Vec<BreakerChange>,
+    /// What partners answered, if the transaction is committed.
+    pub partner_answers: Vec<PartnerAnswer>,
+    /// Events by type, if the transaction is committed.
+    pub emitted: BTreeMap<String, usize>,
+}
+
+/// An input that nobody could take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadableInput {
+    /// Index of its source; `None` for a timer or an answer.
+    pub source: Option<usize>,
+    /// Why.
+    pub reason: UnreadableReason,
+    /// True if it went to the dead letters.
+    pub dead_lettered: bool,
 }
 
 /// An effect that may leave: its transaction counts.

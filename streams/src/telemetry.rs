@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::breaker::State;
+use crate::guard::PartnerAnswer;
 
 /// Which task an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +31,50 @@ pub enum Phase {
     Stopped,
 }
 
+/// Why an input was put to the dead letters: a small closed set, fit to be a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UnreadableReason {
+    /// It is no record of its topic's format, or too long.
+    Malformed,
+    /// The processor cannot take it.
+    Refused,
+    /// What it changes does not fit into one transaction.
+    TooLarge,
+    /// A timer that the processor cannot take.
+    Timer,
+    /// An answer of an outside system that the processor cannot take.
+    Answer,
+}
+
+impl UnreadableReason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Malformed, Self::Refused, Self::TooLarge, Self::Timer, Self::Answer];
+
+    /// The value to use as a metric label, in kebab case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Refused => "refused",
+            Self::TooLarge => "too-large",
+            Self::Timer => "timer",
+            Self::Answer => "answer",
+        }
+    }
+}
+
 /// Something that happened.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// A task entered a phase.
     PhaseEntered(TaskName<'a>, Phase),
+    /// A task reads its journal: how much is left before it runs.
+    Restoring {
+        /// Task.
+        task: TaskName<'a>,
+        /// Journal records that are still to be read.
+        remaining: i64,
+    },
     /// A task has read its journal.
     Restored {
         /// Task.
@@ -57,6 +97,49 @@ pub enum Event<'a> {
         /// Time until the journal acknowledged.
         committing: Duration,
     },
+    /// Records of a committed run: how old they were, from the timestamps that their senders wrote to the commit. Those that have none are left out.
+    RecordsTaken {
+        /// Task.
+        task: TaskName<'a>,
+        /// Their ages, in ms.
+        ages_ms: &'a [i64],
+    },
+    /// Events of a committed transaction: they count, and will be sent.
+    Emitted {
+        /// Task.
+        task: TaskName<'a>,
+        /// Event type.
+        kind: &'a str,
+        /// How many.
+        count: usize,
+    },
+    /// A partner's first answer to an attempt, and that is committed.
+    PartnerAnswered {
+        /// Task.
+        task: TaskName<'a>,
+        /// What was answered.
+        answer: PartnerAnswer,
+    },
+    /// A task took records from its sources.
+    Polled {
+        /// Task.
+        task: TaskName<'a>,
+        /// How many it got.
+        records: usize,
+        /// How long it had waited for them; zero if they were there.
+        waited: Duration,
+    },
+    /// Where the time of a task went since it was told last.
+    TimeSpent {
+        /// Task.
+        task: TaskName<'a>,
+        /// In the processor and around it.
+        processing: Duration,
+        /// Until the journal acknowledged.
+        committing: Duration,
+        /// For inputs, or for effects to be acknowledged.
+        waiting: Duration,
+    },
     /// A source was read: how far the task is behind its end.
     LagMeasured {
         /// Task.
@@ -65,7 +148,7 @@ pub enum Event<'a> {
         topic: &'a str,
         /// Records not yet taken.
         records: i64,
-        /// Age of the last record taken, in ms; 0 when there is no lag.
+        /// Age of the oldest record not yet taken, in ms; 0 when there is no lag.
         age_ms: i64,
     },
     /// A breaker changed its state, and that is committed. Told by the incarnation that decided it: what is read from a journal is not told again, and a change whose commit was in doubt and
@@ -96,12 +179,14 @@ pub enum Event<'a> {
         /// Reason code.
         reason: &'a str,
     },
-    /// A record was put to the dead letters, or skipped by policy.
+    /// An input was put to the dead letters, or skipped by policy.
     Unreadable {
         /// Task.
         task: TaskName<'a>,
-        /// Source topic.
+        /// Source topic; the journal for what the task had itself set or asked for.
         topic: &'a str,
+        /// Why.
+        reason: UnreadableReason,
         /// True if it went to the dead letters.
         dead_lettered: bool,
     },

@@ -1,9 +1,11 @@
 //! Metrics of the embedded broker.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram};
-use orderflow_broker::{Event, Observer, Plane};
+use orderflow_broker::{DiskProblem, Event, Observer, Plane};
+use tokio::sync::watch;
 
 use super::catalog;
 use super::registry::{Family, Registry};
@@ -40,6 +42,38 @@ struct TopicMeters {
     records_sent: Counter,
     sent_bytes: Counter,
     produce_refused: Counter,
+}
+
+/// Tells of the disk on which the embedded broker writes.
+pub(super) struct DiskMeters {
+    directory: PathBuf,
+    problem: watch::Receiver<Option<DiskProblem>>,
+    free: Gauge,
+    size: Gauge,
+    refuses: Gauge,
+}
+
+impl DiskMeters {
+    pub(super) fn new(registry: &Registry, directory: PathBuf, problem: watch::Receiver<Option<DiskProblem>>) -> Self {
+        let gauge = |metric| registry.gauge(metric, &[]);
+        Self {
+            directory,
+            problem,
+            free: gauge(&catalog::BROKER_DISK_FREE),
+            size: gauge(&catalog::BROKER_DISK_SIZE),
+            refuses: gauge(&catalog::BROKER_DISK_REFUSES),
+        }
+    }
+
+    /// Looks how it is now.
+    pub(super) fn look(&self) {
+        self.refuses.set(if self.problem.borrow().is_some() { 1.0 } else { 0.0 });
+        // A disk that does not say how full it is keeps what it said last.
+        if let Ok(disk) = rustix::fs::statvfs(&self.directory) {
+            self.free.set((disk.f_bavail * disk.f_frsize) as f64);
+            self.size.set((disk.f_blocks * disk.f_frsize) as f64);
+        }
+    }
 }
 
 impl BrokerMeters {

@@ -4,7 +4,10 @@
 
 mod broker;
 mod catalog;
+mod document;
+mod lag;
 mod log;
+mod process;
 mod provider;
 mod registry;
 mod repeated;
@@ -12,19 +15,23 @@ mod streams;
 mod views;
 mod webhook;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use fluvio_streams::system::System;
-use metrics_exporter_prometheus::PrometheusHandle;
+use orderflow_broker::DiskProblem;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::broker::BrokerMeters;
+use self::broker::{BrokerMeters, DiskMeters};
+pub(crate) use self::document::{markdown, text};
 use self::log::LogMeters;
+use self::process::ProcessMeters;
 pub(crate) use self::provider::{InDoubt, ProviderMeters};
-use self::registry::Registry;
+use self::registry::{Handle, Registry};
 use self::streams::StreamsMeters;
 use self::views::ViewsMeters;
 pub(crate) use self::webhook::WebhookMeters;
@@ -32,8 +39,11 @@ use crate::limits::METRICS_UPKEEP;
 
 /// The metrics of one instance.
 pub(crate) struct Telemetry {
-    handle: PrometheusHandle,
+    registry: Arc<Registry>,
+    handle: Handle,
     upkeep: JoinHandle<()>,
+    process: Arc<ProcessMeters>,
+    disk: Option<Arc<DiskMeters>>,
     pub(crate) streams: Arc<StreamsMeters>,
     pub(crate) views: Arc<ViewsMeters>,
     pub(crate) broker: Arc<BrokerMeters>,
@@ -60,15 +70,19 @@ impl Telemetry {
                 }
             })
         };
+        registry.gauge(&catalog::BUILD_INFO, &[("version", crate::VERSION)]).set(1.0);
         Ok(Self {
             handle,
             upkeep,
+            process: Arc::new(ProcessMeters::new(&registry)),
+            disk: None,
             streams: Arc::new(StreamsMeters::new(&registry, systems, partitions)),
             views: Arc::new(ViewsMeters::new(&registry)),
             broker: Arc::new(BrokerMeters::new(&registry)),
             log: Arc::new(LogMeters::new(&registry)),
             provider: Arc::new(ProviderMeters::new(&registry)),
             webhook: Arc::new(WebhookMeters::new(&registry)),
+            registry,
         })
     }
 
@@ -78,12 +92,20 @@ impl Telemetry {
         self.handle.render()
     }
 
+    /// Tells from now on how full the disk of the embedded broker is, which keeps its data in `directory`.
+    pub(crate) fn watch_disk(&mut self, directory: PathBuf, problem: watch::Receiver<Option<DiskProblem>>) {
+        self.disk = Some(Arc::new(DiskMeters::new(&self.registry, directory, problem)));
+    }
+
     /// Returns the router of the metrics endpoint.
     pub(crate) fn router(&self) -> Router {
-        let handle = self.handle.clone();
+        let (handle, process, disk) = (self.handle.clone(), Arc::clone(&self.process), self.disk.clone());
         let metrics = move || {
-            let handle = handle.clone();
-            async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()) }
+            // What nobody tells is asked for when somebody wants to know.
+            process.look();
+            disk.iter().for_each(|disk| disk.look());
+            let text = handle.render();
+            async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text) }
         };
         Router::new().route("/metrics", get(metrics))
     }

@@ -13,7 +13,8 @@ use super::repeated::Repeated;
 pub(crate) struct ProviderMeters {
     /// By operation and outcome.
     calls: Family<metrics::Counter>,
-    latency: Histogram,
+    /// By operation and outcome.
+    latencies: Family<Histogram>,
     running: Gauge,
     in_doubt: Gauge,
     doubts: Mutex<Doubts>,
@@ -66,11 +67,13 @@ impl Drop for InDoubt<'_> {
 
 impl ProviderMeters {
     pub(super) fn new(registry: &Arc<Registry>) -> Self {
-        let for_calls = Arc::clone(registry);
+        let (for_calls, for_latencies) = (Arc::clone(registry), Arc::clone(registry));
         let money = |account| registry.gauge(&catalog::PROVIDER_MONEY, &[("account", account)]);
         Self {
             calls: Family::new(move |values| for_calls.counter(&catalog::PROVIDER_CALLS, &[("operation", values[0]), ("outcome", values[1])])),
-            latency: registry.histogram(&catalog::PROVIDER_LATENCY, &[]),
+            latencies: Family::new(move |values| {
+                for_latencies.histogram(&catalog::PROVIDER_LATENCY, &[("operation", values[0]), ("outcome", values[1])])
+            }),
             running: registry.gauge(&catalog::PROVIDER_CALLS_RUNNING, &[]),
             in_doubt: registry.gauge(&catalog::PROVIDER_CALLS_IN_DOUBT, &[]),
             doubts: Mutex::default(),
@@ -112,7 +115,7 @@ impl ProviderMeters {
     /// A call has its answer.
     pub(crate) fn answered(&self, operation: &str, outcome: &str, elapsed: Duration) {
         self.calls.of(&[operation, outcome]).increment(1);
-        self.latency.record(elapsed.as_secs_f64());
+        self.latencies.of(&[operation, outcome]).record(elapsed.as_secs_f64());
     }
 
     /// Money that the provider has taken and given back since the start, in won.

@@ -27,7 +27,7 @@ impl Registry {
     /// Returns a registry that knows all metrics of the catalog.
     pub(super) fn new() -> anyhow::Result<Self> {
         let mut builder = PrometheusBuilder::new();
-        for metric in catalog::ALL {
+        for metric in catalog::all() {
             if let Kind::Histogram(buckets) = metric.kind {
                 builder = builder
                     .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets)
@@ -35,19 +35,19 @@ impl Registry {
             }
         }
         let recorder = builder.build_recorder();
-        for metric in catalog::ALL {
+        for metric in catalog::all() {
             let (name, unit, help) = (KeyName::from_const_str(metric.name), metric.unit, metric.help.into());
             match metric.kind {
                 Kind::Counter => recorder.describe_counter(name, unit, help),
-                Kind::Gauge => recorder.describe_gauge(name, unit, help),
+                Kind::Gauge | Kind::UntypedGauge | Kind::FractionCounter => recorder.describe_gauge(name, unit, help),
                 Kind::Histogram(_) => recorder.describe_histogram(name, unit, help),
             }
         }
         Ok(Self { recorder })
     }
 
-    pub(super) fn handle(&self) -> PrometheusHandle {
-        self.recorder.handle()
+    pub(super) fn handle(&self) -> Handle {
+        Handle(self.recorder.handle())
     }
 
     pub(super) fn counter(&self, metric: &Metric, labels: Labels<'_>) -> Counter {
@@ -56,7 +56,8 @@ impl Registry {
     }
 
     pub(super) fn gauge(&self, metric: &Metric, labels: Labels<'_>) -> Gauge {
-        debug_assert!(matches!(metric.kind, Kind::Gauge), "{} is no gauge", metric.name);
+        let is_held_so = matches!(metric.kind, Kind::Gauge | Kind::UntypedGauge | Kind::FractionCounter);
+        debug_assert!(is_held_so, "{} is no gauge", metric.name);
         self.recorder.register_gauge(&key(metric, labels), &METADATA)
     }
 
@@ -66,7 +67,31 @@ impl Registry {
     }
 }
 
+/// What the endpoint shows.
+#[derive(Debug, Clone)]
+pub(super) struct Handle(PrometheusHandle);
+
+impl Handle {
+    /// Returns all metrics as text.
+    pub(super) fn render(&self) -> String {
+        let mut text = self.0.render();
+        for (metric, shown) in catalog::all().filter_map(|metric| Some((metric, metric.kind.shown_instead()?))) {
+            let given = format!("# TYPE {} gauge\n", metric.name);
+            if let Some(at) = text.find(&given) {
+                text.replace_range(at..at + given.len(), &format!("# TYPE {} {shown}\n", metric.name));
+            }
+        }
+        text
+    }
+
+    /// Folds samples of histograms into their buckets.
+    pub(super) fn run_upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
 fn key(metric: &Metric, labels: Labels<'_>) -> Key {
+    debug_assert!(labels.iter().map(|(name, _)| *name).eq(metric.labels.iter().copied()), "{} has the labels {:?}", metric.name, metric.labels);
     let labels: Vec<Label> = labels.iter().map(|(name, value)| Label::new(*name, (*value).to_owned())).collect();
     Key::from_parts(metric.name, labels)
 }
@@ -109,13 +134,13 @@ mod tests {
         let registry = Arc::new(Registry::new().expect("the catalog is right"));
         let family = {
             let registry = Arc::clone(&registry);
-            Family::new(move |values| registry.counter(&catalog::REJECTIONS, &[("reason", values[0])]))
+            Family::new(move |values| registry.counter(&catalog::HTTP_REQUESTS, &[("method", "GET"), ("route", "/"), ("status", values[0])]))
         };
-        for reason in 0..LABEL_SETS_MAX * 2 {
-            family.of(&[&reason.to_string()]).increment(1);
+        for status in 0..LABEL_SETS_MAX * 2 {
+            family.of(&[&status.to_string()]).increment(1);
         }
         let text = registry.handle().render();
-        assert_eq!(text.lines().filter(|line| line.starts_with("orderflow_rejections_total{")).count(), LABEL_SETS_MAX + 1);
-        assert!(text.contains(&format!("orderflow_rejections_total{{reason=\"other\"}} {LABEL_SETS_MAX}")), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("orderflow_http_requests_total{")).count(), LABEL_SETS_MAX + 1);
+        assert!(text.contains(&format!(r#"orderflow_http_requests_total{{method="GET",route="/",status="other"}} {LABEL_SETS_MAX}"#)), "{text}");
     }
 }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use fluvio_streams::breaker::State;
 use fluvio_streams::system::System;
-use fluvio_streams::telemetry::{Event, Observer, Phase, TaskName};
+use fluvio_streams::telemetry::{Event, Observer, Phase, TaskName, UnreadableReason};
 use fluvio_streams::topology::ProcessorSpec;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::catalog;
+use super::lag::{Lag, LagMeters};
 use super::registry::{Family, Registry};
 
 /// Accounts of money that every processor keeps which takes money, as the names of its totals.
@@ -18,6 +19,10 @@ const MONEY: [&str; 4] = ["captured_won", "refunded_won", "live_won", "open_won"
 /// Ends of the names of a breaker's totals: what is before them is the breaker's name.
 const BREAKER_OPEN: &str = "breaker_open";
 const BREAKER_HALF_OPEN: &str = "breaker_half_open";
+/// End of the name of the total that counts what waits to be asked for again.
+const QUEUED: &str = "_queued";
+/// Types of events that are counted from the beginning, at 0: of a counter that appears with its first event, Prometheus sees no increase.
+const EVENTS_OF_ALL: [&str; 2] = ["CommandRejected", "DeadLetter"];
 
 /// Counts what processors do.
 pub(crate) struct StreamsMeters {
@@ -30,6 +35,18 @@ pub(crate) struct StreamsMeters {
 struct ProcessorMeters {
     process_latency: Histogram,
     commit_latency: Histogram,
+    poll_latency: Histogram,
+    poll_records: Histogram,
+    record_e2e_latency: Histogram,
+    lag: LagMeters,
+    /// By type.
+    events: Family<Counter>,
+    /// By partner, outcome and lateness.
+    partner_answers: Family<Histogram>,
+    /// By source, or journal, and reason.
+    dead_letters: HashMap<(String, UnreadableReason), Counter>,
+    /// By source.
+    skipped: HashMap<String, Counter>,
     rejections: Family<Counter>,
     failures: Family<Counter>,
     /// By breaker, state before and state after.
@@ -44,10 +61,11 @@ struct ProcessorMeters {
 struct TaskMeters {
     records_in: Counter,
     records_out: HashMap<String, Counter>,
-    /// By source: records, seconds.
-    lag: HashMap<String, (Gauge, Gauge)>,
-    /// By source: dead-lettered, skipped.
-    unreadable: HashMap<String, (Counter, Counter)>,
+    /// By source.
+    lag: HashMap<String, Lag>,
+    /// Seconds of processing, committing, waiting.
+    time: [Gauge; 3],
+    restore_remaining: Gauge,
     restore_records: Gauge,
     restore_seconds: Gauge,
     phases: [(Phase, Gauge); 5],
@@ -141,11 +159,10 @@ impl StreamsMeters {
         for breaker in meters.breakers.values() {
             [&breaker.closed, &breaker.open, &breaker.half_open].into_iter().for_each(|gauge| gauge.set(0.0));
         }
-        for (records, seconds) in meters.lag.values() {
-            records.set(0.0);
-            seconds.set(0.0);
-        }
-        [&meters.calls_pending, &meters.timers_pending, &meters.replay_bytes, &meters.standby_lag].into_iter().for_each(|gauge| gauge.set(0.0));
+        meters.lag.values().for_each(|lag| lag.measured(0, 0));
+        processor.report_lag();
+        let others = [&meters.calls_pending, &meters.timers_pending, &meters.replay_bytes, &meters.standby_lag, &meters.restore_remaining];
+        others.into_iter().for_each(|gauge| gauge.set(0.0));
     }
 
     /// A task tells all its totals in one go; once it has told everything, they belong to one state and must balance.
@@ -185,16 +202,51 @@ impl Observer for StreamsMeters {
                     meters.instances.set(*members as f64);
                 }
             }
+            Event::Restoring { task, remaining } => {
+                if let Some(meters) = self.task(*task) {
+                    meters.restore_remaining.set(*remaining as f64);
+                }
+            }
             Event::Restored { task, records, took } => {
                 if let Some(meters) = self.task(*task) {
+                    meters.restore_remaining.set(0.0);
                     meters.restore_records.set(*records as f64);
                     meters.restore_seconds.set(took.as_secs_f64());
                 }
             }
             Event::LagMeasured { task, topic, records, age_ms } => {
-                if let Some((lag_records, lag_seconds)) = self.task(*task).and_then(|meters| meters.lag.get(*topic)) {
-                    lag_records.set(*records as f64);
-                    lag_seconds.set(*age_ms as f64 / 1_000.0);
+                if let Some(lag) = self.task(*task).and_then(|meters| meters.lag.get(*topic)) {
+                    lag.measured(*records, *age_ms);
+                }
+                if let Some(processor) = self.processor(*task) {
+                    processor.report_lag();
+                }
+            }
+            Event::RecordsTaken { task, ages_ms } => {
+                if let Some(processor) = self.processor(*task) {
+                    ages_ms.iter().for_each(|age_ms| processor.record_e2e_latency.record(*age_ms as f64 / 1_000.0));
+                }
+            }
+            Event::Emitted { task, kind, count } => {
+                if let Some(processor) = self.processor(*task) {
+                    processor.events.of(&[kind]).increment(*count as u64);
+                }
+            }
+            Event::PartnerAnswered { task, answer } => {
+                if let Some(processor) = self.processor(*task) {
+                    let late = if answer.late { "true" } else { "false" };
+                    processor.partner_answers.of(&[answer.guard, answer.outcome, late]).record(answer.took_ms as f64 / 1_000.0);
+                }
+            }
+            Event::Polled { task, records, waited } => {
+                if let Some(processor) = self.processor(*task) {
+                    processor.poll_records.record(*records as f64);
+                    processor.poll_latency.record(waited.as_secs_f64());
+                }
+            }
+            Event::TimeSpent { task, processing, committing, waiting } => {
+                if let Some(meters) = self.task(*task) {
+                    meters.time.iter().zip([processing, committing, waiting]).for_each(|(time, spent)| time.increment(spent.as_secs_f64()));
                 }
             }
             Event::BreakerTransitioned { task, guard, from, to } => {
@@ -212,9 +264,14 @@ impl Observer for StreamsMeters {
                     processor.rejections.of(&[reason]).increment(1);
                 }
             }
-            Event::Unreadable { task, topic, dead_lettered } => {
-                if let Some((to_dead_letters, skipped)) = self.task(*task).and_then(|meters| meters.unreadable.get(*topic)) {
-                    if *dead_lettered { to_dead_letters } else { skipped }.increment(1);
+            Event::Unreadable { task, topic, reason, dead_lettered } => {
+                let Some(processor) = self.processor(*task) else { return };
+                let counter = match dead_lettered {
+                    true => processor.dead_letters.get(&((*topic).to_owned(), *reason)),
+                    false => processor.skipped.get(*topic),
+                };
+                if let Some(counter) = counter {
+                    counter.increment(1);
                 }
             }
             Event::Repeated { task, count } => {
@@ -250,7 +307,15 @@ impl Observer for StreamsMeters {
                     if *action == "read" { &meters.retries_read } else { &meters.retries_append }.increment(1);
                 }
             }
+            _ => {}
         }
+    }
+}
+
+impl ProcessorMeters {
+    /// Tells what the group is behind, over all tasks of this instance.
+    fn report_lag(&self) {
+        self.lag.tell(self.tasks.iter().flat_map(|task| task.lag.values()));
     }
 }
 
@@ -281,7 +346,32 @@ fn processor(registry: &Arc<Registry>, application: &str, spec: &ProcessorSpec, 
         let labels = [labels[0], labels[1], ("account", name.trim_end_matches("_won"))];
         (name, registry.gauge(&catalog::MONEY, &labels))
     };
+    let (for_answers, for_application, for_processor) = (Arc::clone(registry), application.to_owned(), spec.name.clone());
+    let partner_answers = move |values: &[&str]| {
+        let labels = [("application", &*for_application), ("processor", &*for_processor), ("partner", values[0]), ("outcome", values[1]), ("late", values[2])];
+        for_answers.histogram(&catalog::PARTNER_ANSWERS, &labels)
+    };
+    let dead_letters = |topic: &String, reason: UnreadableReason| {
+        let counter = registry.counter(&catalog::DEAD_LETTERS, &[labels[0], labels[1], ("topic", topic), ("reason", reason.as_str())]);
+        ((topic.clone(), reason), counter)
+    };
+    let events = counted_by(&catalog::EVENTS, "type");
+    for kind in EVENTS_OF_ALL {
+        events.of(&[kind]);
+    }
     ProcessorMeters {
+        poll_latency: registry.histogram(&catalog::POLL_LATENCY, &labels),
+        poll_records: registry.histogram(&catalog::POLL_RECORDS, &labels),
+        record_e2e_latency: registry.histogram(&catalog::RECORD_E2E_LATENCY, &labels),
+        lag: LagMeters::new(registry, &group(application, spec)),
+        events,
+        partner_answers: Family::new(partner_answers),
+        dead_letters: reasons(spec).map(|(topic, reason)| dead_letters(topic, reason)).collect(),
+        skipped: spec
+            .sources
+            .iter()
+            .map(|source| (source.topic.clone(), registry.counter(&catalog::SKIPPED_RECORDS, &[labels[0], labels[1], ("topic", &source.topic)])))
+            .collect(),
         process_latency: registry.histogram(&catalog::PROCESS_LATENCY, &labels),
         commit_latency: registry.histogram(&catalog::COMMIT_LATENCY, &labels),
         rejections: counted_by(&catalog::REJECTIONS, "reason"),
@@ -292,6 +382,20 @@ fn processor(registry: &Arc<Registry>, application: &str, spec: &ProcessorSpec, 
         violations: if keeps_money { registry.counter(&catalog::MONEY_VIOLATIONS, &labels) } else { Counter::noop() },
         tasks: (0..partitions).map(|partition| task(registry, application, spec, partition)).collect(),
     }
+}
+
+/// Name of a processor's consumer group.
+fn group(application: &str, spec: &ProcessorSpec) -> String {
+    format!("{application}.{}", spec.name)
+}
+
+/// Returns why inputs of a processor may be put to the dead letters, by where they come from.
+fn reasons(spec: &ProcessorSpec) -> impl Iterator<Item = (&String, UnreadableReason)> {
+    UnreadableReason::ALL.into_iter().flat_map(|reason| {
+        let is_own = matches!(reason, UnreadableReason::Timer | UnreadableReason::Answer);
+        let sources = spec.sources.iter().map(|source| &source.topic).filter(move |_| !is_own);
+        sources.chain(is_own.then_some(&spec.journal)).map(move |topic| (topic, reason))
+    })
 }
 
 /// All are there from the beginning, at 0: of a counter that appears with its first event, Prometheus sees no increase.
@@ -321,31 +425,29 @@ fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition:
         let owned = with(label, value);
         registry.gauge(metric, &owned.each_ref().map(|(name, value)| (*name, value.as_str())))
     };
-    let unreadable =
-        |topic: &str, handling| registry.counter(&catalog::UNREADABLE_RECORDS, &[labels[0], labels[1], labels[2], ("topic", topic), ("handling", handling)]);
     let breaker_state = |breaker: &str, state| {
         registry.gauge(&catalog::BREAKER_STATE, &[labels[0], labels[1], labels[2], ("breaker", breaker.trim_end_matches('_')), ("state", state)])
     };
     let totals = spec.logic.totals();
     let targets = spec.sinks.iter().chain([&spec.rejections, &spec.dead_letters]).chain(spec.sources.iter().map(|source| &source.topic));
     let breaker_names = totals.iter().filter_map(|name| name.strip_suffix(BREAKER_HALF_OPEN));
-    let is_other = |name: &str| !MONEY.contains(&name) && !name.ends_with(BREAKER_OPEN) && !name.ends_with(BREAKER_HALF_OPEN);
+    let is_of_breaker = |name: &str| name.ends_with(BREAKER_OPEN) || name.ends_with(BREAKER_HALF_OPEN);
+    let total = |name: &'static str| match name {
+        _ if MONEY.contains(&name) || is_of_breaker(name) => None,
+        _ if name.ends_with(QUEUED) => Some(registry.gauge(&catalog::DEFERRED, &labels)),
+        _ => Some(gauge(&catalog::TASK_TOTAL, "name", name)),
+    };
+    let group = group(application, spec);
     TaskMeters {
         records_in: registry.counter(&catalog::RECORDS_IN, &labels),
         records_out: targets.map(|topic| (topic.clone(), counter(&catalog::RECORDS_OUT, "topic", topic))).collect(),
         lag: spec
             .sources
             .iter()
-            .map(|source| {
-                let topic = &source.topic;
-                (topic.clone(), (gauge(&catalog::CONSUMER_LAG_RECORDS, "topic", topic), gauge(&catalog::CONSUMER_LAG_SECONDS, "topic", topic)))
-            })
+            .map(|source| (source.topic.clone(), Lag::new(registry, &group, &source.topic, &partition)))
             .collect(),
-        unreadable: spec
-            .sources
-            .iter()
-            .map(|source| (source.topic.clone(), (unreadable(&source.topic, "dead-letter"), unreadable(&source.topic, "skip"))))
-            .collect(),
+        time: ["process", "commit", "wait"].map(|activity| gauge(&catalog::TASK_TIME, "activity", activity)),
+        restore_remaining: registry.gauge(&catalog::RESTORE_REMAINING, &labels),
         restore_records: registry.gauge(&catalog::RESTORE_RECORDS, &labels),
         restore_seconds: registry.gauge(&catalog::RESTORE_SECONDS, &labels),
         phases: [
@@ -370,7 +472,7 @@ fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition:
                 (name, BreakerMeters { closed, open, half_open })
             })
             .collect(),
-        totals: totals.iter().map(|name| (*name, (AtomicI64::new(0), is_other(name).then(|| gauge(&catalog::TASK_TOTAL, "name", name))))).collect(),
+        totals: totals.iter().map(|name| (*name, (AtomicI64::new(0), total(name)))).collect(),
         imbalance: AtomicI64::new(0),
     }
 }

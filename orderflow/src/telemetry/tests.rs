@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use fluvio_streams::breaker::State;
+use fluvio_streams::guard::PartnerAnswer;
 use fluvio_streams::processor::{Context, Failure, Input, Processor};
 use fluvio_streams::system::System;
-use fluvio_streams::telemetry::{Event, Observer as _, Phase, TaskName};
+use fluvio_streams::telemetry::{Event, Observer as _, Phase, TaskName, UnreadableReason};
 use fluvio_streams::topology::{ProcessorSpec, Source, Topology};
 
 use super::*;
@@ -145,4 +146,69 @@ async fn a_task_is_in_one_phase_at_a_time() {
     for (phase, value) in [("restoring", 0), ("running", 1), ("waiting", 0), ("stopped", 0)] {
         assert_shows(&telemetry, &format!(r#"orderflow_task_phase{{application="shop",processor="till",partition="0",phase="{phase}"}} {value}"#));
     }
+}
+
+#[tokio::test]
+async fn the_lag_of_a_group_is_that_of_the_tasks_that_are_ours() {
+    let telemetry = Telemetry::new(&[shop()], 2).expect("the catalog is right");
+    let tell = |partition, records, age_ms| {
+        telemetry.streams.observe(&Event::LagMeasured { task: task(partition), topic: "shop-events", records, age_ms });
+    };
+    tell(0, 30, 1_500);
+    tell(1, 12, 4_000);
+    assert_shows(&telemetry, r#"orderflow_consumergroup_lag{group="shop.till",topic="shop-events",partition="1"} 12"#);
+    assert_shows(&telemetry, r#"orderflow_consumergroup_lag_seconds{group="shop.till",topic="shop-events",partition="0"} 1.5"#);
+    assert_shows(&telemetry, r#"orderflow_consumergroup_lag_sum{group="shop.till"} 42"#);
+    assert_shows(&telemetry, r#"orderflow_consumergroup_lag_max{group="shop.till"} 30"#);
+    assert_shows(&telemetry, r#"orderflow_consumergroup_lag_seconds_max{group="shop.till"} 4"#);
+    // Another instance has it from now on, and tells its lag.
+    telemetry.streams.observe(&Event::PhaseEntered(task(0), Phase::Stopped));
+    assert_shows(&telemetry, r#"orderflow_consumergroup_lag{group="shop.till",topic="shop-events",partition="0"} 0"#);
+    assert_shows(&telemetry, r#"orderflow_consumergroup_lag_sum{group="shop.till"} 12"#);
+}
+
+#[tokio::test]
+async fn types_are_shown_as_they_are_meant() {
+    let telemetry = Telemetry::new(&[shop()], 1).expect("the catalog is right");
+    let spent = |ms| Event::TimeSpent { task: task(0), processing: Duration::from_millis(ms), committing: Duration::ZERO, waiting: Duration::from_secs(1) };
+    telemetry.streams.observe(&spent(250));
+    telemetry.streams.observe(&spent(500));
+    assert_shows(&telemetry, r#"orderflow_task_time_seconds_total{application="shop",processor="till",partition="0",activity="process"} 0.75"#);
+    assert_shows(&telemetry, r#"orderflow_task_time_seconds_total{application="shop",processor="till",partition="0",activity="wait"} 2"#);
+    assert_shows(&telemetry, "# TYPE orderflow_task_time_seconds_total counter");
+    assert_shows(&telemetry, "# TYPE orderflow_consumergroup_lag_sum untyped");
+    assert_shows(&telemetry, "# TYPE orderflow_consumergroup_lag_max gauge");
+}
+
+#[tokio::test]
+async fn what_alarms_is_there_before_it_happens() {
+    let telemetry = Telemetry::new(&[shop()], 1).expect("the catalog is right");
+    let letters = |topic: &str, reason: &str, count: u8| {
+        let labels = format!(r#"application="shop",processor="till",topic="{topic}",reason="{reason}""#);
+        assert_shows(&telemetry, &format!("orderflow_dead_letters_total{{{labels}}} {count}"));
+    };
+    for reason in ["malformed", "refused", "too-large"] {
+        letters("shop-events", reason, 0);
+    }
+    letters("shop-till-journal", "timer", 0);
+    assert_shows(&telemetry, r#"orderflow_events_total{application="shop",processor="till",type="DeadLetter"} 0"#);
+    let unreadable = |topic, reason, dead_lettered| telemetry.streams.observe(&Event::Unreadable { task: task(0), topic, reason, dead_lettered });
+    unreadable("shop-events", UnreadableReason::Refused, true);
+    unreadable("shop-till-journal", UnreadableReason::Timer, true);
+    unreadable("shop-events", UnreadableReason::Malformed, false);
+    letters("shop-events", "refused", 1);
+    letters("shop-events", "malformed", 0);
+    letters("shop-till-journal", "timer", 1);
+    assert_shows(&telemetry, r#"orderflow_skipped_records_total{application="shop",processor="till",topic="shop-events"} 1"#);
+}
+
+#[tokio::test]
+async fn answers_of_a_partner_are_told_by_outcome_and_lateness() {
+    let telemetry = Telemetry::new(&[shop()], 1).expect("the catalog is right");
+    for (outcome, late, took_ms) in [("accepted", false, 40), ("accepted", true, 700), ("accepted", true, 900)] {
+        telemetry.streams.observe(&Event::PartnerAnswered { task: task(0), answer: PartnerAnswer { guard: "door", outcome, late, took_ms } });
+    }
+    let labels = r#"application="shop",processor="till",partner="door",outcome="accepted",late="true""#;
+    assert_shows(&telemetry, &format!("orderflow_partner_answer_duration_seconds_count{{{labels}}} 2"));
+    assert_shows(&telemetry, &format!("orderflow_partner_answer_duration_seconds_sum{{{labels}}} 1.6"));
 }

@@ -45,6 +45,8 @@ struct PartitionMeters {
     documents: Counter,
     lag_records: Gauge,
     lag_seconds: Gauge,
+    batch_records: Histogram,
+    e2e_latency: Histogram,
     write_latency: Histogram,
     refused: Counter,
     missed: Counter,
@@ -91,6 +93,8 @@ impl PartitionMeters {
             documents: registry.counter(&catalog::VIEW_DOCUMENTS, &labels),
             lag_records: registry.gauge(&catalog::VIEW_LAG_RECORDS, &labels),
             lag_seconds: registry.gauge(&catalog::VIEW_LAG_SECONDS, &labels),
+            batch_records: registry.histogram(&catalog::VIEW_BATCH_RECORDS, &labels[..2]),
+            e2e_latency: registry.histogram(&catalog::VIEW_E2E_LATENCY, &labels[..2]),
             write_latency: registry.histogram(&catalog::VIEW_WRITE_LATENCY, &labels[..2]),
             refused: registry.counter(&catalog::VIEW_RECORDS_REFUSED, &labels),
             missed: registry.counter(&catalog::VIEW_RECORDS_MISSED, &labels),
@@ -110,10 +114,15 @@ impl Observer for ViewsMeters {
                 meters.records.increment(records as u64);
                 meters.documents.increment(documents as u64);
                 meters.lag_records.set(behind as f64);
+                meters.batch_records.record(records as f64);
+                let age = last_event_ms.map(|last_event_ms| (now_ms() - last_event_ms).max(0) as f64 / 1_000.0);
+                if let Some(age) = age {
+                    meters.e2e_latency.record(age);
+                }
                 if behind == 0 {
                     meters.lag_seconds.set(0.0);
-                } else if let Some(last_event_ms) = last_event_ms {
-                    meters.lag_seconds.set((now_ms() - last_event_ms).max(0) as f64 / 1_000.0);
+                } else if let Some(age) = age {
+                    meters.lag_seconds.set(age);
                 }
                 meters.write_latency.record(elapsed.as_secs_f64());
             }
@@ -151,7 +160,7 @@ impl Observer for ViewsMeters {
                     tracing::warn!(topic, records_since = failed, error = error as &dyn std::error::Error, "commands could not be appended");
                 }
             }
-            Event::CommandDecided { system, command, outcome, elapsed } => {
+            Event::CommandDecided { system, command, outcome, elapsed, .. } => {
                 self.commands.of(&[system, command, outcome.map_or("undecided", name)]).increment(1);
                 self.command_latencies.of(&[system, command]).record(elapsed.as_secs_f64());
             }

@@ -12,7 +12,7 @@ async fn what_happens_is_counted() {
     instance.produce(COMMANDS, Some(b"x"), "garbage").await;
     instance.get("/food-delivery/orders/o-1").await;
     until("the money is told", async || instance.metric("orderflow_money_won", &["account=\"live\""]).await == 18_000.0).await;
-    until("the garbage is counted", async || instance.metric("orderflow_unreadable_records_total", &["handling=\"dead-letter\""]).await == 1.0).await;
+    until("the garbage is counted", async || instance.metric("orderflow_dead_letters_total", &["reason=\"malformed\""]).await == 1.0).await;
     let metrics = instance.metrics().await;
     let sum = |name: &str, labels: &[&str]| crate::support::sum(&metrics, name, labels);
     assert!(sum("orderflow_records_in_total", &["processor=\"orders\""]) >= 3.0);
@@ -20,6 +20,12 @@ async fn what_happens_is_counted() {
     assert!(sum("orderflow_process_latency_seconds_count", &["processor=\"orders\""]) >= 1.0);
     assert!(sum("orderflow_commit_latency_seconds_count", &["processor=\"payments\""]) >= 1.0);
     assert_eq!(sum("orderflow_rejections_total", &["reason=\"OrderExists\""]), 1.0);
+    assert_eq!(sum("orderflow_events_total", &["processor=\"orders\"", "type=\"OrderPlaced\""]), 1.0);
+    assert_eq!(sum("orderflow_partner_answer_duration_seconds_count", &["partner=\"payment\"", "outcome=\"accepted\""]), 1.0);
+    assert!(sum("orderflow_record_e2e_latency_seconds_count", &["processor=\"orders\""]) >= 3.0);
+    assert!(sum("orderflow_poll_records_sum", &["processor=\"orders\""]) >= 3.0);
+    assert!(sum("process_resident_memory_bytes", &[]) > 1_000_000.0);
+    assert_eq!(sum("orderflow_broker_disk_refuses", &[]), 0.0);
     let food_delivery = "application=\"food-delivery\"";
     assert_eq!(sum("orderflow_breaker_state", &[food_delivery, "breaker=\"payment\"", "state=\"closed\""]), 4.0, "one breaker a task");
     // Whoever else follows may be taken away.
@@ -35,8 +41,14 @@ async fn what_happens_is_counted() {
     assert!(sum("orderflow_log_records_appended_total", &[]) > 0.0);
     assert!(sum("orderflow_view_documents_total", &["view=\"orders\""]) >= 1.0);
     for name in [
-        "orderflow_consumer_lag_records",
-        "orderflow_consumer_lag_seconds",
+        "orderflow_consumergroup_lag",
+        "orderflow_consumergroup_lag_seconds",
+        "orderflow_consumergroup_lag_sum",
+        "orderflow_restore_remaining_records",
+        "orderflow_task_time_seconds_total",
+        "orderflow_build_info",
+        "process_resident_memory_bytes",
+        "orderflow_broker_disk_free_bytes",
         "orderflow_calls_pending",
         "orderflow_timers_pending",
         "orderflow_restore_duration_seconds",
@@ -60,8 +72,8 @@ async fn lag_is_zero_once_everything_is_taken_although_the_broker_thins_what_is_
     instance.order("o-39", "Placed").await;
     until("no task is behind", async || {
         let metrics = instance.metrics().await;
-        let all_there = metrics.lines().filter(|line| line.starts_with("orderflow_consumer_lag_records{")).count() >= 16;
-        all_there && crate::support::sum(&metrics, "orderflow_consumer_lag_records", &[]) == 0.0
+        let all_there = metrics.lines().filter(|line| line.starts_with("orderflow_consumergroup_lag{")).count() >= 16;
+        all_there && crate::support::sum(&metrics, "orderflow_consumergroup_lag", &[]) == 0.0
     })
     .await;
     until("no view is behind", async || instance.metric("orderflow_view_lag_records", &[]).await == 0.0).await;

@@ -58,6 +58,19 @@ pub struct BreakerChange {
     pub to: State,
 }
 
+/// A partner's first answer to an attempt: for telemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartnerAnswer {
+    /// Name of the guard.
+    pub guard: &'static str,
+    /// What it says: `accepted`, `declined`, `failed`, or `unwanted` for an acceptance after the attempt was given up.
+    pub outcome: &'static str,
+    /// True if it came after the deadline.
+    pub late: bool,
+    /// From the question to the answer, as the journal has them, in ms.
+    pub took_ms: i64,
+}
+
 /// What the business must now decide on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

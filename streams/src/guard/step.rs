@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::names::{ONLY, attempt_id, parse_attempt_id, parse_place, place};
 use super::record::{Attempt, Partner, Record, Status};
-use super::{BreakerChange, Deferral, Guard, Reply, Verdict};
+use super::{BreakerChange, Deferral, Guard, PartnerAnswer, Reply, Verdict};
 use crate::breaker::{Breaker, State, Transition};
 use crate::limits::RETRY_CATCH_UP_MS;
 use crate::processor::{Context, Timer};
@@ -74,6 +74,8 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
             Status::Ended if reply != Reply::Accepted => return Ok(Verdict::Nothing),
             Status::Ended => {
                 attempt.status = Status::Unwanted;
+                let took_ms = self.now_ms - attempt.started_ms;
+                self.note("unwanted", true, took_ms);
                 Verdict::Unwanted { attempt: number }
             }
             Status::Asked | Status::Overdue => self.answered(key, &mut record, number, reply)?,
@@ -87,6 +89,12 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         let Some(attempt) = record.attempt_mut(number) else { return Ok(Verdict::Nothing) };
         let duration_ms = self.now_ms - attempt.started_ms;
         let late = attempt.status == Status::Overdue || duration_ms >= self.guard.config.deadline_ms;
+        let outcome = match &reply {
+            Reply::Accepted => "accepted",
+            Reply::Declined { .. } => "declined",
+            Reply::Failed { .. } => "failed",
+        };
+        self.note(outcome, late, duration_ms);
         // The breaker has counted an overdue attempt when its deadline passed.
         if attempt.status == Status::Asked {
             self.report(duration_ms, late || matches!(reply, Reply::Failed { .. }))?;
@@ -351,6 +359,11 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         let (breaker, config) = (&mut self.partner.breaker, &self.guard.config.breaker);
         let transitions = if failed { breaker.on_failure(self.now_ms, duration_ms, config) } else { breaker.on_success(self.now_ms, duration_ms, config) };
         self.announce(&transitions)
+    }
+
+    /// Notes an answer for telemetry.
+    fn note(&mut self, outcome: &'static str, late: bool, took_ms: i64) {
+        self.cx.draft.partner_answers.push(PartnerAnswer { guard: self.guard.config.name, outcome, late, took_ms });
     }
 
     fn announce(&mut self, transitions: &[Transition]) -> Result<(), StateError> {

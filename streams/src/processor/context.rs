@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Call, Failure, Timer};
 use crate::envelope::{Event, Message, event_id};
-use crate::guard::BreakerChange;
+use crate::guard::{BreakerChange, PartnerAnswer};
 use crate::partitioner::partition_for;
 use crate::state::{StateError, keys};
 
@@ -49,6 +49,8 @@ pub struct Draft {
     pub effects: Vec<Effect>,
     /// What breakers did, in order: for telemetry, once the rest is committed.
     pub(crate) breaker_changes: Vec<BreakerChange>,
+    /// What partners answered: for telemetry, too.
+    pub(crate) partner_answers: Vec<PartnerAnswer>,
 }
 
 /// The world as a processor sees it while it takes one input.

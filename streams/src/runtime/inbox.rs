@@ -7,13 +7,12 @@
 //! A task that has caught up waits for nobody: it takes whatever is there, all of it, so that nothing is overtaken again and again by what comes later.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
-
 use super::Runner;
-use super::source::SourceMessage;
+use super::source::Arrivals;
 use crate::envelope::Format;
 use crate::limits::{RUN_INPUTS_MAX, SOURCE_WAIT_MAX};
 use crate::log::{Fetched, LogError};
@@ -28,7 +27,7 @@ pub(super) struct Inbox<'a> {
 
 /// What one source has delivered.
 struct Delivered {
-    arrivals: mpsc::Receiver<SourceMessage>,
+    arrivals: Arrivals,
     /// Records with the timestamps by which they are ordered.
     records: VecDeque<(i64, LogRecord)>,
     /// Where it is read from next.
@@ -37,22 +36,19 @@ struct Delivered {
     end_offset: Option<i64>,
     /// By which the last record was ordered.
     last_order_ms: i64,
-    /// The last record's own.
-    last_timestamp_ms: i64,
     /// Since when nothing is there.
     empty_since: Instant,
     is_passed_over: bool,
 }
 
 impl Delivered {
-    fn new(arrivals: mpsc::Receiver<SourceMessage>) -> Self {
+    fn new(arrivals: Arrivals) -> Self {
         Self {
             arrivals,
             records: VecDeque::new(),
             next_offset: 0,
             end_offset: None,
             last_order_ms: i64::MIN,
-            last_timestamp_ms: -1,
             empty_since: Instant::now(),
             is_passed_over: false,
         }
@@ -75,7 +71,6 @@ impl Delivered {
         }
         self.is_passed_over = false;
         for record in records {
-            self.last_timestamp_ms = record.timestamp_ms;
             self.last_order_ms = match record.timestamp_ms {
                 // The broker lost it: it goes with the one before.
                 ..0 => self.last_order_ms,
@@ -89,7 +84,7 @@ impl Delivered {
 
 impl<'a> Inbox<'a> {
     /// Returns an inbox that gets what the processor's sources deliver, in their order.
-    pub(super) fn new(runner: &'a Runner, arrivals: impl IntoIterator<Item = mpsc::Receiver<SourceMessage>>) -> Self {
+    pub(super) fn new(runner: &'a Runner, arrivals: impl IntoIterator<Item = Arrivals>) -> Self {
         Self { runner, sources: arrivals.into_iter().map(Delivered::new).collect() }
     }
 
@@ -97,7 +92,7 @@ impl<'a> Inbox<'a> {
     pub(super) async fn arrive(&mut self) -> Result<(), LogError> {
         std::future::poll_fn(|context| {
             for source in self.sources.iter_mut().filter(|source| source.records.is_empty()) {
-                if let Poll::Ready(Some(arrived)) = source.arrivals.poll_recv(context) {
+                if let Poll::Ready(Some(arrived)) = source.arrivals.batches.poll_recv(context) {
                     let now_ms = self.runner.options.clock.now_ms();
                     return Poll::Ready(arrived.map(|fetched| source.arrived(fetched, now_ms)));
                 }
@@ -125,10 +120,15 @@ impl<'a> Inbox<'a> {
         Ok(())
     }
 
-    /// Returns how far the source's end is, and the timestamp of the last record that it delivered.
-    pub(super) fn end(&self, source: usize) -> (i64, i64) {
+    /// Returns how far the source's end is, also while nothing is taken from it.
+    pub(super) fn end(&self, source: usize) -> i64 {
         let delivered = &self.sources[source];
-        (delivered.end_offset.unwrap_or_default(), delivered.last_timestamp_ms)
+        delivered.end_offset.unwrap_or_default().max(delivered.arrivals.end_offset.load(Ordering::Relaxed))
+    }
+
+    /// Returns the timestamp of the next record that the source has delivered.
+    pub(super) fn oldest_ms(&self, source: usize) -> Option<i64> {
+        self.sources[source].records.front().map(|(_, record)| record.timestamp_ms)
     }
 
     /// Lets sources of which nothing is left deliver, without waiting.
@@ -136,7 +136,7 @@ impl<'a> Inbox<'a> {
         let now_ms = self.runner.options.clock.now_ms();
         for source in &mut self.sources {
             while source.records.is_empty()
-                && let Ok(arrived) = source.arrivals.try_recv()
+                && let Ok(arrived) = source.arrivals.batches.try_recv()
             {
                 source.arrived(arrived?, now_ms);
             }

@@ -11,15 +11,16 @@ use tokio::sync::{mpsc, watch};
 use super::Runner;
 use super::calls::Calls;
 use super::inbox::Inbox;
+use super::lag::Lag;
 use super::query::{self, Query};
 use super::sender::{self, Sent};
 use super::source::{Health, Pump};
 use crate::assignment::Duty;
 use crate::guard::BreakerChange;
-use crate::limits::{RUN_INPUTS_MAX, SOURCE_BATCHES_QUEUED_MAX};
+use crate::limits::RUN_INPUTS_MAX;
 use crate::log::{LogError, Offsets, Writer};
 use crate::record::NewRecord;
-use crate::task::{Committed, Outgoing, RunReport, Stop, Task, Work};
+use crate::task::{Committed, Outgoing, RunReport, Stop, Task, UnreadableInput, Work};
 use crate::telemetry::{Event, Phase};
 
 /// Questions about the state of the task.
@@ -88,8 +89,8 @@ pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
     let health = watch::Sender::new(vec![Health::Unopened; runner.spec.sources.len()]);
     let (pumps, arrivals): (Vec<_>, Vec<_>) = (0..runner.spec.sources.len())
         .map(|index| {
-            let (sender, arrivals) = mpsc::channel(SOURCE_BATCHES_QUEUED_MAX);
-            (Pump::new(runner, index, task.source_offset(index), sender, &health).run(), arrivals)
+            let (pump, arrivals) = Pump::new(runner, index, task.source_offset(index), &health);
+            (pump.run(), arrivals)
         })
         .unzip();
     let (sent_sender, sent) = mpsc::unbounded_channel();
@@ -106,6 +107,9 @@ pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
         work: VecDeque::new(),
         health: health.subscribe(),
         queries: &mut queries,
+        lags: runner.spec.sources.iter().map(|_| Lag::default()).collect(),
+        taken_ms: Vec::new(),
+        spent: Spent::default(),
         last_report: Instant::now(),
     };
     tokio::select! {
@@ -151,6 +155,10 @@ async fn take_over(runner: &Runner, task: &mut Task, queries: &mut Queries) -> R
         }
         if fence.is_some_and(|fence| next > fence) {
             break;
+        }
+        if fence.is_some() || !follows {
+            let remaining = (fence.map_or(offsets.end, |fence| fence + 1) - next).max(0);
+            runner.observe(&Event::Restoring { task: runner.name(), remaining });
         }
         let fetched = tokio::select! {
             fetched = reader.next() => fetched?,
@@ -220,7 +228,22 @@ struct Running<'a> {
     /// How the sources are: until each has been opened, and while one of them fails, the task is not said to run.
     health: watch::Receiver<Vec<Health>>,
     queries: &'a mut Queries,
+    /// By source.
+    lags: Vec<Lag>,
+    /// Timestamps of the records of the present run.
+    taken_ms: Vec<i64>,
+    spent: Spent,
     last_report: Instant,
+}
+
+/// Where the time went since it was told last.
+#[derive(Default)]
+struct Spent {
+    processing: Duration,
+    committing: Duration,
+    waiting: Duration,
+    /// The part of the waiting that nothing has arrived after yet.
+    polling: Duration,
 }
 
 impl Running<'_> {
@@ -240,7 +263,10 @@ impl Running<'_> {
                 return self.finish().await;
             }
             if self.work.is_empty() || self.task.is_congested() {
+                let began = Instant::now();
                 self.wait().await?;
+                self.spent.waiting += began.elapsed();
+                self.spent.polling += began.elapsed();
                 continue;
             }
             self.transact().await?;
@@ -268,7 +294,13 @@ impl Running<'_> {
             self.work.push_back(Work::CallResult(result));
         }
         if self.work.len() < RUN_INPUTS_MAX {
+            let before = self.work.len();
             self.inbox.take(&mut self.work)?;
+            let records = self.work.len() - before;
+            if records > 0 {
+                let waited = std::mem::take(&mut self.spent.polling);
+                self.runner.observe(&Event::Polled { task: self.runner.name(), records, waited });
+            }
         }
         Ok(())
     }
@@ -309,8 +341,13 @@ impl Running<'_> {
 
     async fn transact(&mut self) -> Result<(), Problem> {
         let began = Instant::now();
+        self.taken_ms.clear();
+        self.taken_ms.extend(self.work.iter().take(RUN_INPUTS_MAX).map(timestamp_ms));
+        let waiting = self.work.len();
         let (record, report) = self.task.step(&mut self.work, self.runner.options.clock.now_ms())?;
+        self.taken_ms.truncate(waiting - self.work.len());
         let processing = began.elapsed();
+        self.spent.processing += processing;
         self.tell(&report);
         match record {
             Some(record) => self.commit(record, &report, processing).await,
@@ -333,9 +370,17 @@ impl Running<'_> {
             processing,
             committing: began.elapsed(),
         });
+        self.spent.committing += began.elapsed();
+        self.tell_ages();
         // Told here, and not from the state as totals are: a replay comes by no step, so a restart counts nothing again; and what was decided but not committed is not counted at all.
         for &BreakerChange { guard, from, to } in &report.breaker_changes {
             self.runner.observe(&Event::BreakerTransitioned { task: self.runner.name(), guard, from, to });
+        }
+        for &answer in &report.partner_answers {
+            self.runner.observe(&Event::PartnerAnswered { task: self.runner.name(), answer });
+        }
+        for (kind, count) in &report.emitted {
+            self.runner.observe(&Event::Emitted { task: self.runner.name(), kind, count: *count });
         }
         self.dispatch(committed, false);
         if self.last_report.elapsed() > REPORT_EVERY {
@@ -363,23 +408,39 @@ impl Running<'_> {
         for reason in &report.rejected {
             self.runner.observe(&Event::Rejected { task, reason });
         }
-        for (source, dead_lettered) in &report.unreadable {
-            self.runner.observe(&Event::Unreadable { task, topic: &self.runner.spec.sources[*source].topic, dead_lettered: *dead_lettered });
+        for &UnreadableInput { source, reason, dead_lettered } in &report.unreadable {
+            let topic = source.map_or(&self.runner.spec.journal, |source| &self.runner.spec.sources[source].topic);
+            self.runner.observe(&Event::Unreadable { task, topic, reason, dead_lettered });
         }
         if report.repeated > 0 {
             self.runner.observe(&Event::Repeated { task, count: report.repeated });
         }
     }
 
+    /// Says how old the records of a run were when it was committed.
+    fn tell_ages(&mut self) {
+        let now_ms = self.runner.options.clock.now_ms();
+        self.taken_ms.retain(|timestamp_ms| *timestamp_ms >= 0);
+        self.taken_ms.iter_mut().for_each(|timestamp_ms| *timestamp_ms = (now_ms - *timestamp_ms).max(0));
+        if !self.taken_ms.is_empty() {
+            self.runner.observe(&Event::RecordsTaken { task: self.runner.name(), ages_ms: &self.taken_ms });
+        }
+        self.taken_ms.clear();
+    }
+
     fn report(&mut self) {
         self.last_report = Instant::now();
         let task = self.runner.name();
-        for (index, source) in self.runner.spec.sources.iter().enumerate() {
-            let (end, timestamp_ms) = self.inbox.end(index);
-            let records = (end - self.task.source_offset(index)).max(0);
-            let age_ms = if records == 0 || timestamp_ms < 0 { 0 } else { (self.runner.options.clock.now_ms() - timestamp_ms).max(0) };
+        let now_ms = self.runner.options.clock.now_ms();
+        for (index, (source, lag)) in self.runner.spec.sources.iter().zip(&mut self.lags).enumerate() {
+            let of_source = |work: &Work| matches!(work, Work::Record(of, _) if *of == index).then(|| timestamp_ms(work));
+            let oldest_ms = self.work.iter().find_map(of_source).or_else(|| self.inbox.oldest_ms(index));
+            let (records, age_ms) = lag.measure(now_ms, self.task.source_offset(index), self.inbox.end(index), oldest_ms);
             self.runner.observe(&Event::LagMeasured { task, topic: &source.topic, records, age_ms });
         }
+        let Spent { processing, committing, waiting, polling } = std::mem::take(&mut self.spent);
+        self.spent.polling = polling;
+        self.runner.observe(&Event::TimeSpent { task, processing, committing, waiting });
         for (name, value) in self.task.totals() {
             self.runner.observe(&Event::Total { task, name, value });
         }
@@ -398,6 +459,14 @@ impl Running<'_> {
             }
         }
         Ok(self.task.close()?)
+    }
+}
+
+/// Returns the timestamp of a record; -1 of what is none, or has none.
+fn timestamp_ms(work: &Work) -> i64 {
+    match work {
+        Work::Record(_, record) => record.timestamp_ms,
+        Work::Timer(_) | Work::CallResult(_) => -1,
     }
 }
 

@@ -1,18 +1,27 @@
 //! Reads a source ahead of its task, a bounded number of batches.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{Runner, WAIT_FIRST, WAIT_MAX, with_sources};
-use crate::limits::{SOURCE_FAILING_UNTOLD_MAX, SOURCE_STEADY_AFTER};
+use crate::limits::{SOURCE_BATCHES_QUEUED_MAX, SOURCE_END_EVERY, SOURCE_FAILING_UNTOLD_MAX, SOURCE_STEADY_AFTER};
 use crate::log::{Fetched, LogError};
 use crate::telemetry::Event;
 use crate::topology::Source;
 
 /// What a source says: batches, or that it cannot go on.
 pub(super) type SourceMessage = Result<Fetched, LogError>;
+
+/// What a pump delivers.
+pub(super) struct Arrivals {
+    pub(super) batches: mpsc::Receiver<SourceMessage>,
+    /// One past the last record, as far as the pump knows: also while nobody takes a batch.
+    pub(super) end_offset: Arc<AtomicI64>,
+}
 
 /// How a source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +50,7 @@ pub(super) struct Pump<'a> {
     source: usize,
     next_offset: i64,
     sender: mpsc::Sender<SourceMessage>,
+    end_offset: Arc<AtomicI64>,
     health: &'a watch::Sender<Vec<Health>>,
     wait: Duration,
     /// Since when it fails, however often it was opened.
@@ -48,15 +58,12 @@ pub(super) struct Pump<'a> {
 }
 
 impl<'a> Pump<'a> {
-    /// Returns a pump that reads from `next_offset` on.
-    pub(super) fn new(
-        runner: &'a Runner,
-        source: usize,
-        next_offset: i64,
-        sender: mpsc::Sender<SourceMessage>,
-        health: &'a watch::Sender<Vec<Health>>,
-    ) -> Self {
-        Self { runner, source, next_offset, sender, health, wait: WAIT_FIRST, failing_since: None }
+    /// Returns a pump that reads from `next_offset` on, and what it delivers.
+    pub(super) fn new(runner: &'a Runner, source: usize, next_offset: i64, health: &'a watch::Sender<Vec<Health>>) -> (Self, Arrivals) {
+        let (sender, batches) = mpsc::channel(SOURCE_BATCHES_QUEUED_MAX);
+        let end_offset = Arc::new(AtomicI64::new(0));
+        let arrivals = Arrivals { batches, end_offset: Arc::clone(&end_offset) };
+        (Self { runner, source, next_offset, sender, end_offset, health, wait: WAIT_FIRST, failing_since: None }, arrivals)
     }
 
     /// Reads until the receiver is gone or the offsets are not to be had. Other errors are waited out.
@@ -85,7 +92,7 @@ impl<'a> Pump<'a> {
             Ok(offsets) => offsets.end,
             Err(error) => return Some(error),
         };
-        self.sender.send(Ok(Fetched { records: Vec::new(), next_offset: self.next_offset, end_offset })).await.ok()?;
+        self.deliver(Fetched { records: Vec::new(), next_offset: self.next_offset, end_offset }).await?;
         let mut reader = match log.read(topic, partition, self.next_offset, Some(routing)).await {
             Ok(reader) => reader,
             Err(error) => return Some(error),
@@ -105,9 +112,31 @@ impl<'a> Pump<'a> {
                 Ok(fetched) => {
                     self.recovered();
                     self.next_offset = fetched.next_offset;
-                    self.sender.send(Ok(fetched)).await.ok()?;
+                    self.deliver(fetched).await?;
                 }
                 Err(error) => return Some(error),
+            }
+        }
+    }
+
+    /// Hands a batch over. While the task has no room for it, its lag grows all the same, so that the end is still asked for. `None`: the receiver is gone.
+    async fn deliver(&self, fetched: Fetched) -> Option<()> {
+        self.end_offset.store(fetched.end_offset, Ordering::Relaxed);
+        tokio::select! {
+            biased;
+            sent = self.sender.send(Ok(fetched)) => sent.ok(),
+            () = self.follow_end() => None,
+        }
+    }
+
+    /// Asks for the end, again and again.
+    async fn follow_end(&self) {
+        let topic = &self.runner.spec.sources[self.source].topic;
+        loop {
+            tokio::time::sleep(SOURCE_END_EVERY).await;
+            // What fails here fails the reader, too, and is told there.
+            if let Ok(offsets) = self.runner.options.log.offsets(topic, self.runner.partition).await {
+                self.end_offset.store(offsets.end, Ordering::Relaxed);
             }
         }
     }

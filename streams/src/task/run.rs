@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Phase, RunReport, Stop, Task, Work, recovery};
+use super::{Phase, RunReport, Stop, Task, UnreadableInput, Work, recovery};
 use crate::envelope::{self, Format, Message, Unreadable};
 use crate::journal::{JournalRecord, Transaction};
 use crate::limits::{DEAD_LETTER_QUOTE_BYTES_MAX, JOURNAL_RECORD_BYTES_MAX, RECORD_BYTES_MAX, RUN_BYTES_MAX};
@@ -12,6 +12,7 @@ use crate::partitioner::partition_for;
 use crate::processor::{Context, Draft, Effect, Failure, Input, Place, Rejection, StateReader};
 use crate::record::{LogRecord, Position};
 use crate::state::{Change, StateError, keys};
+use crate::telemetry::UnreadableReason;
 use crate::topology::{ErrorPolicy, STUB};
 
 /// After so many inputs without an effect, progress is journaled all the same, so that a restart does not read them again.
@@ -39,8 +40,15 @@ impl Run {
         self.bytes += cause.len() + draft_bytes(&draft);
         self.causes.push(cause);
         self.changes.extend(draft.changes);
+        for effect in &draft.effects {
+            match self.report.emitted.get_mut(&effect.event.kind) {
+                Some(count) => *count += 1,
+                None => drop(self.report.emitted.insert(effect.event.kind.clone(), 1)),
+            }
+        }
         self.effects.extend(draft.effects);
         self.report.breaker_changes.extend(draft.breaker_changes);
+        self.report.partner_answers.extend(draft.partner_answers);
         self.report.inputs += 1;
     }
 }
@@ -90,7 +98,7 @@ enum Verdict {
     /// The business said no.
     Rejected(String, Draft, String),
     /// Nobody can read it.
-    Unreadable(Option<(String, Draft)>),
+    Unreadable(UnreadableReason, Option<(String, Draft)>),
 }
 
 impl Task {
@@ -178,8 +186,8 @@ impl Task {
                 run.report.rejected.push(reason);
                 run.take(cause, draft);
             }
-            Verdict::Unreadable(letter) => {
-                run.report.unreadable.push((source, letter.is_some()));
+            Verdict::Unreadable(reason, letter) => {
+                run.report.unreadable.push(UnreadableInput { source: Some(source), reason, dead_lettered: letter.is_some() });
                 if let Some((cause, draft)) = letter {
                     run.take(cause, draft);
                 }
@@ -203,7 +211,7 @@ impl Task {
             Ok(message) => message,
             Err(error) => {
                 let correlation = position.to_string();
-                return self.unreadable(&state, source.on_error, &position, record, &correlation, &error.0, now_ms, None);
+                return self.unreadable(&state, source.on_error, &position, record, &correlation, (UnreadableReason::Malformed, &error.0), now_ms, None);
             }
         };
         // The broker routes by the same rule; here it also holds for a broker that does not.
@@ -232,7 +240,7 @@ impl Task {
                 let draft = working.into_draft();
                 if draft_bytes(&draft) + RUN_BYTES_MAX > JOURNAL_RECORD_BYTES_MAX {
                     let error = format!("{}: handling it changes more than one transaction may hold", message.kind);
-                    return self.unreadable(&state, source.on_error, &position, record, &message.correlation, &error, now_ms, progress);
+                    return self.unreadable(&state, source.on_error, &position, record, &message.correlation, (UnreadableReason::TooLarge, &error), now_ms, progress);
                 }
                 Ok(Verdict::Taken(position.to_string(), draft))
             }
@@ -241,7 +249,7 @@ impl Task {
                 self.emit_rejection(&mut context, &message, &rejection);
                 Ok(Verdict::Rejected(position.to_string(), context.into_draft(), rejection.reason))
             }
-            Err(Failure::Unreadable(error)) => self.unreadable(&state, source.on_error, &position, record, &message.correlation, &error.0, now_ms, progress),
+            Err(Failure::Unreadable(error)) => self.unreadable(&state, source.on_error, &position, record, &message.correlation, (UnreadableReason::Refused, &error.0), now_ms, progress),
             Err(Failure::State(error)) => Err(Stop::State(error)),
         }
     }
@@ -287,12 +295,12 @@ impl Task {
         position: &Position,
         record: &LogRecord,
         correlation: &str,
-        error: &str,
+        (reason, error): (UnreadableReason, &str),
         now_ms: i64,
         progress: Option<Change>,
     ) -> Result<Verdict, Stop> {
         match policy {
-            ErrorPolicy::Skip => return Ok(Verdict::Unreadable(None)),
+            ErrorPolicy::Skip => return Ok(Verdict::Unreadable(reason, None)),
             ErrorPolicy::Fail => return Err(Stop::Policy { position: position.to_string(), detail: error.to_owned() }),
             ErrorPolicy::DeadLetter => {}
         }
@@ -309,7 +317,7 @@ impl Task {
             "value": quote(&record.value),
         });
         context.emit_to(&self.spec.dead_letters, self.partition, "DeadLetter", &position.to_string(), &data);
-        Ok(Verdict::Unreadable(Some((position.to_string(), context.into_draft()))))
+        Ok(Verdict::Unreadable(reason, Some((position.to_string(), context.into_draft()))))
     }
 
     fn take_timer(&mut self, run: &mut Run, key: &[u8], now_ms: i64) -> Result<(), Stop> {
@@ -331,7 +339,11 @@ impl Task {
         let mut working = context();
         let draft = match self.spec.logic.process(Input::Timer(&timer), &mut working) {
             Ok(()) => working.into_draft(),
-            Err(failure) => self.failed_inside(context(), failure, &cause)?,
+            Err(failure) => {
+                let draft = self.failed_inside(context(), failure, &cause)?;
+                run.report.unreadable.push(UnreadableInput { source: None, reason: UnreadableReason::Timer, dead_lettered: true });
+                draft
+            }
         };
         run.take(cause, draft);
         Ok(())
@@ -355,7 +367,11 @@ impl Task {
         let mut working = context();
         let draft = match self.spec.logic.process(Input::CallResult(result), &mut working) {
             Ok(()) => working.into_draft(),
-            Err(failure) => self.failed_inside(context(), failure, &cause)?,
+            Err(failure) => {
+                let draft = self.failed_inside(context(), failure, &cause)?;
+                run.report.unreadable.push(UnreadableInput { source: None, reason: UnreadableReason::Answer, dead_lettered: true });
+                draft
+            }
         };
         run.take(cause, draft);
         Ok(())
