@@ -197,7 +197,7 @@ fn spec(name: &str, sources: Vec<Source>, sinks: &[&str], stores: &[&str], calls
         sources,
         sinks: names(sinks),
         journal: format!("{name}-journal"),
-        stores: names(stores),
+        stores: stores.iter().map(|store| (*store).into()).collect(),
         calls: names(calls),
         rejections: "rejections".into(),
         dead_letters: "dead-letters".into(),

@@ -209,6 +209,7 @@ impl Incarnation {
                 if world.bug == Some(Bug::SkipFence) && world.oracle.tasks[self.task].owner == self.owner {
                     return self.own(next, world);
                 }
+                self.machine.check_compatible()?;
                 let fence = self.machine.fence();
                 let parcel = self.append(self.journal, vec![NewRecord { key: None, value: fence.into() }], world);
                 self.stage = Stage::Fencing { next, parcel };

@@ -206,7 +206,7 @@ impl World {
                 self.is_loss_told |= self.has_lost_tail;
                 self.has_lost_tail
             }
-            Stop::Policy { .. } | Stop::State(_) => false,
+            Stop::Policy { .. } | Stop::Incompatible(_) | Stop::Undeclared { .. } | Stop::State(_) => false,
         };
         match is_right || self.has_lost_tail {
             true => Ok(()),

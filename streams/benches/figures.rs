@@ -13,7 +13,7 @@ use fluvio_streams::runtime::{Options, Runtime};
 use fluvio_streams::state::store::{FjallStores, StoreOptions};
 use fluvio_streams::telemetry::{Event, Observer};
 use fluvio_streams::time::{Clock as _, SystemClock};
-use fluvio_streams::topology::{ProcessorSpec, Routing, Source, Topology};
+use fluvio_streams::topology::{ProcessorSpec, Routing, Source, StoreSpec, Topology};
 use fluvio_streams::window::{WindowedAggregate, Windows};
 use serde_json::json;
 
@@ -88,7 +88,7 @@ fn remind(input: Input<'_>, context: &mut Context<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn topology(stores: &[String], logic: Arc<dyn Processor>) -> Topology {
+fn topology(stores: &[StoreSpec], logic: Arc<dyn Processor>) -> Topology {
     let processor = ProcessorSpec {
         name: "bench".into(),
         sources: vec![Source::commands("in", "key", Routing::Except(vec![]))],
@@ -104,7 +104,7 @@ fn topology(stores: &[String], logic: Arc<dyn Processor>) -> Topology {
 }
 
 fn simple(store: &str, rule: Rule) -> Topology {
-    topology(&[store.to_owned()], Arc::new(By(rule)))
+    topology(&[store.into()], Arc::new(By(rule)))
 }
 
 fn log(topology: &Topology) -> MemoryLog {

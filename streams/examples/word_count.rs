@@ -44,7 +44,7 @@ impl Processor for Step {
 }
 
 fn step(name: &str, source: Source, sink: &str, logic: Logic) -> ProcessorSpec {
-    let (journal, stores, calls) = (format!("{name}-journal"), vec![name.to_owned()], vec![]);
+    let (journal, stores, calls) = (format!("{name}-journal"), vec![name.into()], vec![]);
     let (rejections, dead_letters) = ("rejections".to_owned(), "dead-letters".to_owned());
     let logic = Arc::new(Step(logic));
     ProcessorSpec { name: name.to_owned(), sources: vec![source], sinks: vec![sink.to_owned()], journal, stores, calls, rejections, dead_letters, logic }

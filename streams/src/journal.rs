@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::processor::{Effect, Entry};
 use crate::state::Change;
+use crate::topology::is_versioned;
 
-/// First byte of every record: the version of the layout. Version 1 had no snapshots; it is still read.
-const VERSION: u8 = 2;
+/// First byte of every record: the version of the layout. Version 1 had no snapshots, version 2 no values that say their version; both are still read. A record is written in the oldest version
+/// that can say it, so that older programs read it as long as they can.
+const VERSION: u8 = 3;
+const VERSION_UNVERSIONED_VALUES: u8 = 2;
 const VERSION_OLDEST: u8 = 1;
 
 /// A takeover: from here on only `owner` may commit, until a fence of a later epoch.
@@ -85,8 +88,16 @@ pub enum JournalRecord {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     /// Written by a newer program.
-    #[error("journal record has layout version {0}, this program reads version {VERSION}")]
+    #[error("journal record has layout version {0}, this program reads versions up to {VERSION}: run a newer program")]
     Version(u8),
+    /// Written in a layout that this program reads, and yet not readable: what it says is not known, so nobody may go on as if it said nothing.
+    #[error("journal record of layout version {version} does not decode: {detail}")]
+    Unreadable {
+        /// Layout version.
+        version: u8,
+        /// What the decoder said.
+        detail: String,
+    },
     /// Not a journal record at all.
     #[error("journal record does not decode: {0}")]
     Garbage(String),
@@ -98,9 +109,18 @@ impl JournalRecord {
     /// # Panics
     /// Never: every journal record serializes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![self.version()];
         rmp_serde::encode::write(&mut bytes, self).unwrap_or_else(|error| panic!("journal record serializes: {error}"));
         bytes
+    }
+
+    /// Returns the oldest layout version that can say this: a program that knows no versions of values must not read one.
+    fn version(&self) -> u8 {
+        let Self::Transaction(transaction) = self else { return VERSION_UNVERSIONED_VALUES };
+        let changed = transaction.changes.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        let kept = transaction.kept.iter().flat_map(|kept| &kept.entries).map(|(key, value)| (key, value));
+        let is_newer = changed.chain(kept).any(|(key, value)| key.first() == Some(&b'u') && is_versioned(value));
+        if is_newer { VERSION } else { VERSION_UNVERSIONED_VALUES }
     }
 
     /// Reads the stored form.
@@ -109,7 +129,13 @@ impl JournalRecord {
     /// [`JournalError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, JournalError> {
         match bytes.split_first() {
-            Some((&(VERSION_OLDEST..=VERSION), body)) => rmp_serde::from_slice(body).map_err(|error| JournalError::Garbage(error.to_string())),
+            Some((&version @ VERSION_OLDEST..=VERSION, body)) => {
+                let mut record = rmp_serde::from_slice(body).map_err(|error| JournalError::Unreadable { version, detail: error.to_string() })?;
+                if let Self::Transaction(transaction) = &mut record {
+                    transaction.regain_traces();
+                }
+                Ok(record)
+            }
             // Small numbers are versions; anything else was never written by a task.
             Some((&version, _)) if version < 32 => Err(JournalError::Version(version)),
             _ => Err(JournalError::Garbage("no layout version".to_owned())),
@@ -236,10 +262,22 @@ mod tests {
     }
 
     #[test]
+    fn values_that_say_their_version_need_a_newer_layout() {
+        let JournalRecord::Transaction(plain) = transaction("a", 1, 1) else { panic!("it is a transaction") };
+        let versioned = (b"us\0k".to_vec(), b"v2:{}".to_vec());
+        let changed = Transaction { changes: vec![(versioned.0.clone(), Some(versioned.1.clone()))], ..plain.clone() };
+        let kept = Transaction { kept: Some(Kept { begins: false, ends: true, entries: vec![versioned] }), ..plain.clone() };
+        for (record, version) in [(fence("a", 1), 2), (JournalRecord::Transaction(plain), 2), (JournalRecord::Transaction(changed), 3), (JournalRecord::Transaction(kept), 3)] {
+            let bytes = record.encode();
+            assert_eq!((bytes[0], JournalRecord::decode(&bytes)), (version, Ok(record)));
+        }
+    }
+
+    #[test]
     fn foreign_bytes_are_garbage_and_a_newer_layout_is_named() {
         assert!(matches!(JournalRecord::decode(b"{}"), Err(JournalError::Garbage(_))));
         assert!(matches!(JournalRecord::decode(b""), Err(JournalError::Garbage(_))));
-        assert_eq!(JournalRecord::decode(&[3, 0]), Err(JournalError::Version(3)));
+        assert_eq!(JournalRecord::decode(&[4, 0]), Err(JournalError::Version(4)));
     }
 
     /// Records of version 1, as a program wrote them that knew no snapshots.

@@ -13,6 +13,7 @@
 mod outbox;
 mod recovery;
 mod run;
+mod schema;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,6 +33,8 @@ use outbox::Outbox;
 use recovery::Progress;
 use run::Pending;
 pub use snapshot::SnapshotPolicy;
+pub use schema::Incompatible;
+use schema::SchemaEntry;
 use snapshot::Snapshots;
 
 /// Why an incarnation of a task ends. The runner starts another one; what differs is how long it waits and how loudly it says so.
@@ -90,6 +93,17 @@ pub enum Stop {
         detail: String,
     },
     /// The local store failed.
+    /// This program is not one for the state that the task has. Nothing was changed.
+    #[error("this program cannot go on with the state: {0}")]
+    Incompatible(#[from] Incompatible),
+    /// The processor keeps something that the topology does not name.
+    #[error("processor `{processor}` keeps what its topology does not name: {what}")]
+    Undeclared {
+        /// Processor.
+        processor: String,
+        /// Store or timer.
+        what: String,
+    },
     #[error("local store failed")]
     State(#[from] StateError),
 }
@@ -107,6 +121,8 @@ impl Stop {
             Self::SenderWentBack { .. } => "sender_went_back",
             Self::Policy { .. } => "policy",
             Self::State(_) => "store_failed",
+            Self::Incompatible(_) => "incompatible",
+            Self::Undeclared { .. } => "undeclared",
         }
     }
 }
@@ -211,6 +227,7 @@ pub struct Task {
     /// Offsets of stubs and repeats that no transaction has recorded yet.
     unjournaled_inputs: usize,
     pending: Option<Pending>,
+    schema: SchemaEntry,
     last_time_ms: i64,
     replay_buffer: Vec<Change>,
 }
@@ -220,8 +237,15 @@ impl Task {
     ///
     /// # Errors
     /// [`Stop::State`].
-    pub fn open(application: &str, spec: ProcessorSpec, partition: u32, partitions: u32, owner: String, store: Box<dyn Store>) -> Result<Self, Stop> {
-        let progress = Progress::load(&*store)?;
+    pub fn open(application: &str, spec: ProcessorSpec, partition: u32, partitions: u32, owner: String, mut store: Box<dyn Store>) -> Result<Self, Stop> {
+        let progress = match Progress::load(&*store) {
+            // Another program wrote the store, in its own way. It is a cache: the journal has it all.
+            Err(StateError::Entry { .. }) => {
+                store.clear()?;
+                Progress::default()
+            }
+            loaded => loaded?,
+        };
         let mut task = Self {
             source_offsets: vec![0; spec.sources.len()],
             application: application.to_owned(),
@@ -247,6 +271,7 @@ impl Task {
             last_time_ms: progress.time_ms,
             replay_buffer: Vec::new(),
         };
+            schema: SchemaEntry::default(),
         task.load_mirrors()?;
         Ok(task)
     }
@@ -278,7 +303,7 @@ impl Task {
     /// Begins to own the task, if the fence in force is this incarnation's.
     ///
     /// # Errors
-    /// [`Stop::Fenced`] if somebody else's fence of the epoch was first.
+    /// [`Stop::Fenced`] if somebody else's fence of the epoch was first, [`Stop::Incompatible`] as of [`Task::check_compatible`].
     pub fn own(&mut self) -> Result<Committed, Stop> {
         self.finish_replay()?;
         if self.applied.fold.owner != self.owner {
@@ -297,6 +322,7 @@ impl Task {
     pub fn begin_source(&mut self, source: usize, start: i64) {
         if self.source_offsets[source] == 0 {
             self.source_offsets[source] = start;
+        self.check_compatible()?;
         }
     }
 
@@ -306,7 +332,11 @@ impl Task {
     /// [`Stop::State`].
     pub fn peek(&mut self, store: &str, key: &str) -> Result<Option<Vec<u8>>, Stop> {
         self.flush()?;
-        Ok(self.store.get(&keys::user(store, key))?)
+        let stored = self.store.get(&keys::user(store, key))?;
+        match self.spec.stores.iter().find(|spec| spec.name() == store) {
+            Some(spec) => Ok(stored.map(|stored| spec.json(key, stored)).transpose()?),
+            None => Ok(stored),
+        }
     }
 
     /// Returns the time of the last transaction that the state includes, ms since the Unix epoch.
@@ -449,8 +479,9 @@ impl Task {
     }
 
     fn load_mirrors(&mut self) -> Result<(), StateError> {
-        for family in *b"tcno" {
+        for family in *b"tcnov" {
             let (mut from, to) = keys::family(family);
+            (Some(b'v'), _) => self.schema.recorded = value.map(<[u8]>::to_vec),
             loop {
                 let page = self.store.range(&from, &to, 1_000)?;
                 let Some((last, _)) = page.last() else { break };

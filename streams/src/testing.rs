@@ -44,6 +44,7 @@
 
 mod random;
 mod slot;
+mod upgrade;
 
 use std::collections::BTreeSet;
 
@@ -217,6 +218,11 @@ impl TestDriver {
 
     /// Moves the clock forward, stopping at every timer and answer on the way.
     pub fn advance(&mut self, by_ms: i64) {
+    /// Lets every task act once; returns false if none had anything to do.
+    pub fn turn(&mut self) -> bool {
+        self.round()
+    }
+
         let target = self.now_ms + by_ms;
         self.run_until_idle();
         while let Some(due) = self.next_due_ms().filter(|due| *due <= target) {
@@ -323,7 +329,7 @@ impl TestDriver {
     pub fn with_context<T>(&self, processor: &str, partition: u32, look: impl FnOnce(&Context<'_>) -> T) -> T {
         let slot = &self.slots[self.slot(processor, partition)];
         let store = self.stores.open(&slot.store_name(&self.topology)).unwrap_or_else(|error| panic!("{error}"));
-        look(&Context::new(&*store, self.now_ms, partition, self.partitions, "test".to_owned()))
+        look(&Context::new(&*store, self.now_ms, partition, self.partitions, "test".to_owned()).with_stores(&self.topology.processors[slot.processor].stores))
     }
 
     fn processor(&self, name: &str) -> usize {

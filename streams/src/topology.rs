@@ -3,12 +3,16 @@
 //! The runtime runs it, the test driver runs it, `orderflow topology` prints it: there is no second description.
 
 mod print;
+mod store;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::envelope::Format;
 use crate::processor::Processor;
+
+pub(crate) use store::is_versioned;
+pub use store::StoreSpec;
 
 /// What the broker is asked to send of a topic: the rest arrives as stubs of a few bytes, so that offsets stay dense.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,8 +121,8 @@ pub struct ProcessorSpec {
     pub sinks: Vec<String>,
     /// Topic of its journal, which it alone writes.
     pub journal: String,
-    /// Names of its state stores.
-    pub stores: Vec<String>,
+    /// Its state stores. Nothing can be kept in others.
+    pub stores: Vec<StoreSpec>,
     /// Names of the outside systems that it calls.
     pub calls: Vec<String>,
     /// Topic for commands that the business refuses.
@@ -161,6 +165,14 @@ pub enum TopologyError {
         /// Processor.
         processor: String,
     },
+    /// A processor names a store twice.
+    #[error("processor `{processor}` names store `{store}` twice")]
+    StoreTwice {
+        /// Processor.
+        processor: String,
+        /// Store.
+        store: String,
+    },
     /// A processor names one topic as a source twice.
     #[error("processor `{processor}` reads topic `{topic}` twice")]
     SourceTwice {
@@ -196,6 +208,10 @@ impl Topology {
             }
             if processor.sources.is_empty() {
                 return Err(TopologyError::NoSource { processor: processor.name.clone() });
+            }
+            let mut stores = BTreeSet::new();
+            if let Some(store) = processor.stores.iter().find(|store| !stores.insert(store.name())) {
+                return Err(TopologyError::StoreTwice { processor: processor.name.clone(), store: store.name().to_owned() });
             }
             let mut topics = BTreeSet::new();
             for source in &processor.sources {

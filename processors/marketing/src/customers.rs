@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use fluvio_streams::processor::Context;
 use fluvio_streams::state::StateError;
+use fluvio_streams::topology::StoreSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -13,7 +14,12 @@ use crate::message::{Favourite, Found, Ordered, Recommendations, Related, Sugges
 use crate::names;
 
 /// What customers ordered.
-pub const STORE: &str = "customers";
+const STORE: &str = "customers";
+
+/// Returns its store.
+pub(crate) fn store() -> StoreSpec {
+    StoreSpec::of::<Customer>(STORE).keyed_by("customerId")
+}
 
 /// Recommendations are told.
 pub const RECOMMEND_TIMER: &str = "recommend";

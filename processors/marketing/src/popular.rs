@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use fluvio_streams::processor::Context;
 use fluvio_streams::state::StateError;
 use fluvio_streams::time::format_rfc3339;
+use fluvio_streams::topology::StoreSpec;
 use fluvio_streams::window::Window;
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +23,6 @@ const WINDOWS: &str = "windows";
 const ITEMS: &str = "window-items";
 /// How far each partition of orders has come: one entry.
 const WATERMARKS: &str = "watermarks";
-/// All of them.
-pub const STORES: [&str; 3] = [WINDOWS, ITEMS, WATERMARKS];
 
 /// A ranking is told.
 pub const PUBLISH_TIMER: &str = "publish";
@@ -39,6 +38,15 @@ struct Open {
     other_quantity: i64,
     /// Whether the publish timer is set.
     is_changed: bool,
+}
+
+/// Returns its stores.
+pub(crate) fn stores() -> Vec<StoreSpec> {
+    vec![
+        StoreSpec::of::<Open>(WINDOWS).keyed_by("window"),
+        StoreSpec::of::<Sold>(ITEMS).keyed_by("window/item"),
+        StoreSpec::of::<Watermarks>(WATERMARKS),
+    ]
 }
 
 /// How far the partitions of orders have come, by partition.

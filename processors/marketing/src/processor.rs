@@ -31,7 +31,7 @@ pub fn spec(config: &Config) -> Result<ProcessorSpec, ConfigError> {
         sources: vec![Source::redacted_events(&names::orders(), &followed, &names::REDACTED), Source::events(&names::sales(), &names::OWN)],
         sinks: vec![names::sales(), names::events()],
         journal: topics::journal(names::SYSTEM, names::NAME),
-        stores: [sales::stores(config), [&popular::STORES[..], &[customers::STORE, related::STORE]].concat().into_iter().map(str::to_owned).collect()].concat(),
+        stores: [sales::stores(config), popular::stores(), vec![customers::store(), related::store()]].concat(),
         calls: Vec::new(),
         rejections: topics::rejections(names::SYSTEM),
         dead_letters: topics::dead_letters(names::SYSTEM),
@@ -51,6 +51,11 @@ impl Processor for Marketing {
 
     fn totals(&self) -> &'static [&'static str] {
         &[names::LATE, names::UNKNOWN]
+    }
+
+    fn timers(&self) -> Option<Vec<String>> {
+        let own = [popular::PUBLISH_TIMER, popular::CLOSE_TIMER, customers::RECOMMEND_TIMER, customers::RETENTION_TIMER];
+        Some([sales::timers(&self.config), own.map(str::to_owned).to_vec()].concat())
     }
 }
 

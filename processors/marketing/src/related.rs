@@ -5,15 +5,21 @@ use std::collections::BTreeMap;
 
 use fluvio_streams::processor::Context;
 use fluvio_streams::state::StateError;
+use fluvio_streams::topology::StoreSpec;
 
 use crate::limits::RELATED_ITEMS_MAX;
 use crate::message::{Found, Related, Wanted};
 use crate::names;
 
 /// Customers by other item, by item.
-pub const STORE: &str = "related";
+const STORE: &str = "related";
 
 type Others = BTreeMap<String, i64>;
+
+/// Returns its store.
+pub(crate) fn store() -> StoreSpec {
+    StoreSpec::of::<Others>(STORE).keyed_by("item")
+}
 
 /// Counts one customer who ordered the item and others.
 pub(crate) fn add(item: &str, related: &Related, cx: &mut Context<'_>) -> Result<(), StateError> {

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use fluvio_streams::envelope::Message;
 use fluvio_streams::processor::{Context, Failure, Timer};
 use fluvio_streams::state::StateError;
+use fluvio_streams::topology::{StoreSpec, names as names_of};
 use fluvio_streams::window::{StreamTime, Window, event_time_ms, floor};
 use serde::{Deserialize, Serialize};
 
@@ -40,9 +41,19 @@ struct Basket {
     items: BTreeMap<String, i64>,
 }
 
-/// Names of all stores.
-pub(crate) fn stores(config: &Config) -> Vec<String> {
-    [BASKETS, TALLIES, CLOSED].map(str::to_owned).into_iter().chain(time(config).stores()).collect()
+/// Returns its stores.
+pub(crate) fn stores(config: &Config) -> Vec<StoreSpec> {
+    let own = vec![
+        StoreSpec::of::<Basket>(BASKETS).keyed_by("orderId"),
+        StoreSpec::of::<Sales>(TALLIES).keyed_by("window"),
+        StoreSpec::of::<i64>(CLOSED),
+    ];
+    [own, time(config).stores()].concat()
+}
+
+/// Returns the names of its timers.
+pub(crate) fn timers(config: &Config) -> Vec<String> {
+    [names_of(&[BASKET_TIMER, TALLY_TIMER]), time(config).timers()].concat()
 }
 
 /// How far event time has come in this partition.

@@ -15,7 +15,7 @@ use fluvio_streams::projection::Projection;
 use fluvio_streams::state::StateError;
 use fluvio_streams::system::RecordSpec;
 use fluvio_streams::time::format_rfc3339;
-use fluvio_streams::topology::{ProcessorSpec, Routing, Source, names};
+use fluvio_streams::topology::{ProcessorSpec, Routing, Source, StoreSpec, names};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -148,7 +148,7 @@ pub fn spec() -> ProcessorSpec {
         sources: vec![Source::commands(&requests_topic(), "showingId", Routing::Types(names(&[HOLD, CONFIRM, RELEASE])))],
         sinks: vec![events_topic(), replies_topic()],
         journal: topics::journal(NAMES.system, NAME),
-        stores: names(&[NAME, OCCUPIED]),
+        stores: vec![StoreSpec::of::<Seat>(NAME).keyed_by("showingId/seat"), StoreSpec::of::<usize>(OCCUPIED).keyed_by("showingId")],
         calls: Vec::new(),
         rejections: topics::rejections(NAMES.system),
         dead_letters: topics::dead_letters(NAMES.system),
@@ -197,6 +197,10 @@ impl Processor for Seats {
 
     fn totals(&self) -> &'static [&'static str] {
         TOTALS
+    }
+
+    fn timers(&self) -> Option<Vec<String>> {
+        Some(Vec::new())
     }
 }
 

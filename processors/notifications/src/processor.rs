@@ -13,7 +13,7 @@ use fluvio_streams::processor::{CallResult, Context, Failure, Input, Processor, 
 use fluvio_streams::state::StateError;
 use fluvio_streams::system::RecordSpec;
 use fluvio_streams::time::format_rfc3339;
-use fluvio_streams::topology::{ProcessorSpec, Source};
+use fluvio_streams::topology::{self, ProcessorSpec, Source, StoreSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -57,7 +57,7 @@ pub fn spec(names: &Names, config: &Config) -> ProcessorSpec {
         sources: vec![Source::events(&topics::events(system, names.collection), &told)],
         sinks: vec![logic.events.clone()],
         journal: topics::journal(system, NAME),
-        stores: vec![TOLD.to_owned(), WAITING.to_owned()],
+        stores: vec![StoreSpec::of::<Told>(TOLD).keyed_by(names.id_field), StoreSpec::of::<Delivery>(WAITING).keyed_by("notificationId")],
         calls: vec![WEBHOOK.to_owned()],
         rejections: topics::rejections(system),
         dead_letters: logic.dead_letters.clone(),
@@ -138,6 +138,10 @@ impl Processor for Notifications {
 
     fn totals(&self) -> &'static [&'static str] {
         TOTALS
+    }
+
+    fn timers(&self) -> Option<Vec<String>> {
+        Some(topology::names(&[RETENTION_TIMER, RETRY_TIMER]))
     }
 }
 

@@ -16,9 +16,10 @@ use serde_json::Value;
 use crate::breaker::{Breaker, State};
 use crate::processor::{Context, Timer};
 use crate::state::StateError;
+use crate::topology::StoreSpec;
 
 use names::Names;
-use record::Partner;
+use record::{Partner, Record};
 use step::Step;
 
 /// Why a key has to wait.
@@ -147,9 +148,16 @@ impl Guard {
         &self.config
     }
 
-    /// Returns the names of its stores, for [`crate::topology::ProcessorSpec::stores`].
-    pub fn stores(&self) -> Vec<String> {
-        vec![self.names.records.clone(), self.names.queue.clone(), self.names.partner.clone()]
+    /// Returns its stores, for [`crate::topology::ProcessorSpec::stores`].
+    pub fn stores(&self) -> Vec<StoreSpec> {
+        let Names { records, queue, partner, .. } = &self.names;
+        vec![StoreSpec::of::<Record>(records), StoreSpec::of::<()>(queue), StoreSpec::of::<Partner>(partner)]
+    }
+
+    /// Returns the names of its timers, for [`crate::processor::Processor::timers`].
+    pub fn timers(&self) -> Vec<String> {
+        let Names { attempt_timer, unavailable_timer, retry_timer, breaker_timer, .. } = &self.names;
+        [attempt_timer, unavailable_timer, retry_timer, breaker_timer].map(Clone::clone).to_vec()
     }
 
     /// Asks the partner about a new key. The request goes to the partner with `attempt`, `correlationId` (`<key>/<attempt>`), `incarnation`, `deadlineAt` and `giveUpAt` added, under the

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::Table;
 use crate::processor::Context;
 use crate::state::StateError;
+use crate::topology::StoreSpec;
 
 /// Joins a stream with a table of the same key. Nothing is remembered of the stream: its records are told once, when they come.
 ///
@@ -54,8 +55,8 @@ impl<T: Serialize + DeserializeOwned> StreamTable<T> {
         Self { table: Table::new(name) }
     }
 
-    /// Returns the names of its stores, for [`crate::topology::ProcessorSpec::stores`].
-    pub fn stores(&self) -> Vec<String> {
+    /// Returns its stores, for [`crate::topology::ProcessorSpec::stores`].
+    pub fn stores(&self) -> Vec<StoreSpec> {
         self.table.stores()
     }
 

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::processor::Context;
 use crate::state::StateError;
+use crate::topology::StoreSpec;
 
 /// A table in a store of the task: the part of it whose keys belong to this partition.
 pub struct Table<V> {
@@ -33,9 +34,9 @@ impl<V: Serialize + DeserializeOwned> Table<V> {
         Self { store: name.to_owned(), value: PhantomData }
     }
 
-    /// Returns the names of its stores, for [`crate::topology::ProcessorSpec::stores`].
-    pub fn stores(&self) -> Vec<String> {
-        vec![self.store.clone()]
+    /// Returns its stores, for [`crate::topology::ProcessorSpec::stores`].
+    pub fn stores(&self) -> Vec<StoreSpec> {
+        vec![StoreSpec::of::<V>(&self.store)]
     }
 
     /// Returns what the table says of a key.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Table;
 use crate::processor::Context;
 use crate::state::StateError;
+use crate::topology::StoreSpec;
 
 /// Of which keys the joined table says something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +83,8 @@ impl<L: Serialize + DeserializeOwned, R: Serialize + DeserializeOwned> TableTabl
         Self { kind, sides: Table::new(name) }
     }
 
-    /// Returns the names of its stores, for [`crate::topology::ProcessorSpec::stores`].
-    pub fn stores(&self) -> Vec<String> {
+    /// Returns its stores, for [`crate::topology::ProcessorSpec::stores`].
+    pub fn stores(&self) -> Vec<StoreSpec> {
         self.sides.stores()
     }
 

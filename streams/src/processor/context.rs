@@ -10,6 +10,8 @@ use crate::envelope::{Event, Message, event_id};
 use crate::guard::{BreakerChange, PartnerAnswer};
 use crate::partitioner::partition_for;
 use crate::state::{StateError, keys};
+use crate::topology::StoreSpec;
+use crate::trace::{InputTraced, Origin, Trace, TraceContext, span_of_input};
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
@@ -66,6 +68,7 @@ pub struct Context<'a> {
     transaction: Place<'a>,
 }
 
+    stores: &'a [StoreSpec],
 /// Where the effects of an input will stand in the journal.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Place<'a> {
@@ -79,7 +82,19 @@ impl<'a> Context<'a> {
     /// Returns a context for one input over `state`. `identity` is unique to the input for ever: ids are derived from it.
     pub fn new(state: &'a dyn StateReader, now_ms: i64, partition: u32, partitions: u32, identity: String) -> Self {
         let (causation, correlation, transaction) = (identity.clone(), identity.clone(), Place::default());
-        Self { state, draft: Draft::default(), now_ms, partition, partitions, causation, correlation, identity, transaction }
+        let trace = Trace::of(&correlation);
+        Self { state, draft: Draft::default(), now_ms, partition, partitions, causation, correlation, trace, identity, stores: &[], transaction }
+    }
+
+    /// Reads and writes values as these stores say; those of others are of version 1.
+    #[must_use]
+    pub fn with_stores(mut self, stores: &'a [StoreSpec]) -> Self {
+        self.stores = stores;
+        self
+    }
+
+    fn spec(&self, store: &str) -> Option<&'a StoreSpec> {
+        self.stores.iter().find(|spec| spec.name() == store)
     }
 
     pub(crate) fn in_transaction(mut self, transaction: Place<'a>) -> Self {
@@ -138,7 +153,7 @@ impl<'a> Context<'a> {
     /// [`StateError`] if the store fails or the entry does not decode.
     pub fn get<T: DeserializeOwned>(&self, store: &str, key: &str) -> Result<Option<T>, StateError> {
         let Some(bytes) = self.raw_get(&keys::user(store, key))? else { return Ok(None) };
-        decode(key, &bytes).map(Some)
+        decode(self.spec(store), key, &bytes).map(Some)
     }
 
     /// Writes the value of `key` in `store`.
@@ -146,7 +161,10 @@ impl<'a> Context<'a> {
     /// # Panics
     /// If the value does not serialize to JSON (a map with keys that are not strings).
     pub fn put<T: Serialize>(&mut self, store: &str, key: &str, value: &T) {
-        let bytes = serde_json::to_vec(value).unwrap_or_else(|error| panic!("state of `{store}` serializes: {error}"));
+        let bytes = match self.spec(store) {
+            Some(spec) => spec.encode(value),
+            None => serde_json::to_vec(value).unwrap_or_else(|error| panic!("state of `{store}` serializes: {error}")),
+        };
         self.draft.changes.insert(keys::user(store, key), Some(bytes));
     }
 
@@ -175,7 +193,7 @@ impl<'a> Context<'a> {
             .take(limit)
             .map(|(key, value)| {
                 let name = keys::user_key(store, &key);
-                decode(&name, &value).map(|value| (name, value))
+                decode(spec, &name, &value).map(|value| (name, value))
             })
             .collect()
     }
@@ -195,6 +213,7 @@ impl<'a> Context<'a> {
 
     /// Emits an event to a given partition of `topic`.
     ///
+        let spec = self.spec(store);
     /// # Panics
     /// If the data does not serialize to JSON.
     pub fn emit_to<T: Serialize>(&mut self, topic: &str, partition: u32, kind: &str, subject: &str, data: &T) {
@@ -291,7 +310,10 @@ impl<'a> Context<'a> {
     }
 }
 
-fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, StateError> {
+fn decode<T: DeserializeOwned>(spec: Option<&StoreSpec>, key: &str, bytes: &[u8]) -> Result<T, StateError> {
+    if let Some(spec) = spec {
+        return spec.decode(key, bytes);
+    }
     serde_json::from_slice(bytes).map_err(|error| StateError::Entry { key: key.to_owned(), detail: error.to_string() })
 }
 

@@ -148,6 +148,8 @@ async fn take_over(runner: &Runner, task: &mut Task, queries: &mut Queries) -> R
             runner.report(Phase::Standby, None);
         }
         if fence.is_none() && next >= offsets.end && is_owner {
+            // Whoever is refused changes nothing.
+            task.check_compatible()?;
             // Only what is after the fence can still change; what is before it is known now or will be read on the way to it.
             let opened = log.writer(journal, runner.partition).await?;
             fence = Some(opened.append(vec![NewRecord { key: None, value: task.fence().into() }]).await?);

@@ -9,6 +9,10 @@
 //! | `n` | totals | name | i64 |
 //! | `o` | progress per source | topic | next offset |
 //! | `s` | progress per sender | source topic, 0, journal, 0, partition | epoch, sequence, index |
+//! | `v` | schema: which programs can read the rest | | JSON |
+//!
+//! Values of user state say their version if it is not the first (see [`crate::topology::StoreSpec`]). The members of the runtime's own entries are as `streams/tests/golden/` has them: JSON gets new
+//! optional members only, and anything else is another layout, which the schema names.
 
 /// Returns the key of a user entry.
 pub fn user(store: &str, key: &str) -> Vec<u8> {
@@ -62,6 +66,11 @@ pub fn source(topic: &str) -> Vec<u8> {
 /// Returns the key of a sender's progress in a source.
 pub fn sender(topic: &str, journal: &str, partition: u32) -> Vec<u8> {
     join(b's', &[topic.as_bytes(), journal.as_bytes(), partition.to_string().as_bytes()])
+}
+
+/// Returns the key of the schema.
+pub fn schema() -> Vec<u8> {
+    vec![b'v']
 }
 
 /// Returns the bounds `[from, to)` of a family.

@@ -99,6 +99,7 @@ impl Task {
         self.store.clear()?;
         self.timers.clear();
         self.calls.clear();
+        self.schema.recorded = None;
         self.totals.clear();
         self.source_offsets.fill(0);
         self.fingerprint = None;
@@ -138,7 +139,7 @@ impl Task {
         let record = match JournalRecord::decode(bytes) {
             Ok(record) => Some(record),
             Err(JournalError::Garbage(_)) => None,
-            Err(error @ JournalError::Version(_)) => return Err(Stop::Journal(format!("record {offset}: {error}"))),
+            Err(error @ (JournalError::Version(_) | JournalError::Unreadable { .. })) => return Err(Stop::Journal(format!("record {offset}: {error}"))),
         };
         self.adopt(record.as_ref(), offset)?;
         let before = self.replay.clone();

@@ -145,6 +145,8 @@ impl Task {
     pub(super) fn seal(&mut self, mut run: Run, now_ms: i64) -> Result<Vec<u8>, Stop> {
         let kept = self.keep(&run, now_ms)?;
         for (source, offset) in self.spec.sources.iter().zip(&self.source_offsets) {
+        self.check_declared(&run.changes)?;
+        run.changes.extend(self.schema.change());
             run.changes.insert(keys::source(&source.topic), Some(offset.to_be_bytes().to_vec()));
         }
         let transaction = Transaction {
@@ -223,7 +225,7 @@ impl Task {
             None => return Ok(Verdict::Repeated),
         };
         let context = || {
-            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, position.to_string()).caused_by(&message.id, &message.correlation);
+            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, position.to_string()).with_stores(&self.spec.stores).caused_by(&message.id, &message.correlation, message.trace.trace);
             context.draft.changes.extend(progress.clone());
             context.in_transaction(self.place(run))
         };
@@ -258,9 +260,9 @@ impl Task {
     fn progress_of_sender(&self, state: &RunState<'_>, message: &Message) -> Result<Option<Option<Change>>, Stop> {
         let Some(provenance) = &message.provenance else { return Ok(Some(None)) };
         let key = keys::sender(&message.position.topic, &provenance.journal, provenance.partition);
-        let taken: Option<(u64, u64, u32)> = state.get(&key)?.and_then(|bytes| rmp_serde::from_slice(&bytes).ok());
+        let taken = state.get(&key)?.map(|bytes| taken_of_sender(&message.position.topic, &bytes)).transpose()?;
         if let Some((epoch, sequence, index)) = taken
-            && (provenance.sequence, provenance.index) <= (sequence, index)
+            && (provenance.sequence, u64::from(provenance.index)) <= (sequence, index)
         {
             if provenance.epoch > epoch {
                 return Err(Stop::SenderWentBack { sender: format!("{}/{}", provenance.journal, provenance.partition) });
@@ -304,7 +306,7 @@ impl Task {
             ErrorPolicy::Fail => return Err(Stop::Policy { position: position.to_string(), detail: error.to_owned() }),
             ErrorPolicy::DeadLetter => {}
         }
-        let mut context = Context::new(state, now_ms, self.partition, self.partitions, position.to_string()).caused_by(&position.to_string(), correlation);
+        let mut context = Context::new(state, now_ms, self.partition, self.partitions, position.to_string()).with_stores(&self.spec.stores).caused_by(&position.to_string(), correlation, trace.trace);
         context.draft.changes.extend(progress);
         let quote = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(DEAD_LETTER_QUOTE_BYTES_MAX)]).into_owned();
         let data = json!({
@@ -331,7 +333,7 @@ impl Task {
         let cause = format!("timer:{}/{}/{}", timer.name, timer.key, timer.due_ms);
         let identity = format!("{}/{}/{cause}", self.spec.journal, self.partition);
         let context = || {
-            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).caused_by(&cause, &timer.correlation);
+            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).with_stores(&self.spec.stores).caused_by(&cause, &timer.correlation, timer.trace().trace);
             context.draft.changes.insert(key.to_vec(), None);
             context.draft.changes.insert(keys::timer_index(&timer.name, &timer.key), None);
             context.in_transaction(place)
@@ -360,7 +362,7 @@ impl Task {
         let cause = format!("call:{}", result.call.id);
         let identity = format!("{}/{}/{cause}", self.spec.journal, self.partition);
         let context = || {
-            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).caused_by(&cause, &result.call.correlation);
+            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).with_stores(&self.spec.stores).caused_by(&cause, &result.call.correlation, result.call.trace().trace);
             context.draft.changes.insert(key.clone(), None);
             context.in_transaction(place)
         };
@@ -387,5 +389,15 @@ impl Task {
         let data = json!({"topic": self.spec.journal, "partition": self.partition, "processor": self.spec.name, "error": error, "cause": cause});
         context.emit_to(&self.spec.dead_letters, self.partition, "DeadLetter", cause, &data);
         Ok(context.into_draft())
+    }
+}
+
+/// Reads how far a sender was taken: epoch, sequence, index. A newer program may have added numbers, which change nothing about these; anything else must not be taken for a sender that is new.
+fn taken_of_sender(topic: &str, bytes: &[u8]) -> Result<(u64, u64, u64), StateError> {
+    let unreadable = |detail: String| StateError::Entry { key: format!("progress of a sender to {topic}"), detail };
+    let numbers: Vec<u64> = rmp_serde::from_slice(bytes).map_err(|error| unreadable(error.to_string()))?;
+    match numbers[..] {
+        [epoch, sequence, index, ..] => Ok((epoch, sequence, index)),
+        _ => Err(unreadable(format!("it has {} numbers", numbers.len()))),
     }
 }

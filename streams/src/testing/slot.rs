@@ -7,7 +7,7 @@ use crate::log::Offsets;
 use crate::processor::CallResult;
 use crate::record::NewRecord;
 use crate::state::store::Stores;
-use crate::task::{Committed, Outgoing, Stop, Task, Work};
+use crate::task::{Committed, Incompatible, Outgoing, Stop, Task, Work};
 use crate::topology::Topology;
 
 /// Records of a source that a task takes in one turn at most.
@@ -18,6 +18,8 @@ pub(super) struct Slot {
     pub(super) partition: u32,
     /// Another owner was started beside it; when it notices, it is gone for good.
     pub(super) is_zombie: bool,
+    /// Why this program is not one for the task's state: then it does nothing.
+    pub(super) refused: Option<Incompatible>,
     /// Which machine it is on: each has its own disk.
     machine: u32,
     task: Option<Task>,
@@ -27,7 +29,7 @@ pub(super) struct Slot {
 
 impl Slot {
     pub(super) fn new(processor: usize, partition: u32) -> Self {
-        Self { processor, partition, is_zombie: false, machine: 0, task: None, work: VecDeque::new(), outgoing: BTreeMap::new() }
+        Self { processor, partition, is_zombie: false, refused: None, machine: 0, task: None, work: VecDeque::new(), outgoing: BTreeMap::new() }
     }
 
     pub(super) fn next_timer_due_ms(&self) -> Option<i64> {
@@ -40,12 +42,19 @@ impl Slot {
         self.outgoing.clear();
     }
 
+    /// Goes on as a task of another program, in which its processor has this index.
+    pub(super) fn of_program(mut self, processor: usize) -> Self {
+        self.lose_memory();
+        Self { processor, refused: None, ..self }
+    }
+
     /// Splits off the present owner as a zombie; this slot goes on on another machine.
     pub(super) fn usurp(&mut self) -> Self {
         let zombie = Self {
             processor: self.processor,
             partition: self.partition,
             is_zombie: true,
+            refused: None,
             machine: self.machine,
             task: self.task.take(),
             work: std::mem::take(&mut self.work),
@@ -64,7 +73,7 @@ impl TestDriver {
     /// Lets a task act once; returns false if it had nothing to do.
     pub(super) fn act(&mut self, index: usize) -> bool {
         if self.slots[index].task.is_none() {
-            if self.slots[index].is_zombie || self.down.contains(&self.slots[index].processor) {
+            if self.slots[index].is_zombie || self.slots[index].refused.is_some() || self.down.contains(&self.slots[index].processor) {
                 return false;
             }
             return self.survive(index, Self::take_over);
@@ -78,8 +87,14 @@ impl TestDriver {
     fn survive(&mut self, index: usize, turn: fn(&mut Self, usize) -> Result<bool, Stop>) -> bool {
         match turn(self, index) {
             Ok(busy) => busy,
+            Err(Stop::Incompatible(refused)) => {
+                self.slots[index].refused = Some(refused);
+                self.halt(index);
+                true
+            }
             Err(stop) => {
-                assert!(!matches!(stop, Stop::Journal(_) | Stop::Gap { .. } | Stop::SenderWentBack { .. } | Stop::State(_)), "{stop}");
+                let is_expected = matches!(stop, Stop::Fenced { .. } | Stop::Doubt { .. } | Stop::JournalWentBack { .. } | Stop::Diverged(_) | Stop::Policy { .. });
+                assert!(is_expected, "{stop}");
                 self.stop(index);
                 true
             }
@@ -114,6 +129,7 @@ impl TestDriver {
                 return Ok(true);
             }
             let fence = task.fence();
+            task.check_compatible()?;
             self.append(&journal, partition, None, fence);
             fenced = true;
             if self.crash_point(index) {

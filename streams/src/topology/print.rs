@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{ErrorPolicy, ProcessorSpec, Routing, Source, Topology};
+use super::{ErrorPolicy, ProcessorSpec, Routing, Source, StoreSpec, Topology};
 use crate::envelope::Format;
 
 impl Topology {
@@ -23,7 +23,7 @@ impl Topology {
             }
             let _ = writeln!(text, "    journal {}", processor.journal);
             if !processor.stores.is_empty() {
-                let _ = writeln!(text, "    stores  {}", processor.stores.join(", "));
+                let _ = writeln!(text, "    stores  {}", processor.stores.iter().map(store_text).collect::<Vec<_>>().join(", "));
             }
             if !processor.calls.is_empty() {
                 let _ = writeln!(text, "    calls   {}", processor.calls.join(", "));
@@ -84,9 +84,17 @@ impl Topology {
     }
 
     /// Returns the topology for programs: `application`, and of each of `processors` its `name`, `sources` (`topic`, `format`: `event` or `command`, `subjectField` of commands, `routing`: lists of names
-    /// as the SmartModule takes them, `types`, `except`, `redact`; `onError`: `dead-letter`, `skip` or `fail`), `sinks`, `journal`, `stores`, `calls`, `rejections` and `deadLetters`. Members may be added.
+    /// as the SmartModule takes them, `types`, `except`, `redact`; `onError`: `dead-letter`, `skip` or `fail`), `sinks`, `journal`, `stores`, `storeVersions` (by store), `calls`, `rejections` and `deadLetters`. Members may be added.
     pub fn to_json(&self) -> Value {
         json!({"application": self.application, "processors": self.processors.iter().map(processor_json).collect::<Vec<_>>()})
+    }
+}
+
+/// Returns the name of a store, and the version of its values if that is not the first.
+fn store_text(store: &StoreSpec) -> String {
+    match store.version() {
+        1 => store.name().to_owned(),
+        version => format!("{} (version {version})", store.name()),
     }
 }
 
@@ -96,7 +104,8 @@ fn processor_json(processor: &ProcessorSpec) -> Value {
         "sources": processor.sources.iter().map(source_json).collect::<Vec<_>>(),
         "sinks": processor.sinks,
         "journal": processor.journal,
-        "stores": processor.stores,
+        "stores": processor.stores.iter().map(StoreSpec::name).collect::<Vec<_>>(),
+        "storeVersions": processor.stores.iter().map(|store| (store.name().to_owned(), json!(store.version()))).collect::<Map<_, _>>(),
         "calls": processor.calls,
         "rejections": processor.rejections,
         "deadLetters": processor.dead_letters,

@@ -12,6 +12,7 @@ use super::{places, sessions};
 use crate::limits::{WINDOWS_CLOSED_BYTES_MAX, WINDOWS_CLOSED_MAX};
 use crate::processor::{Context, Timer};
 use crate::state::StateError;
+use crate::topology::StoreSpec;
 
 /// The value of a key in a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,14 +143,19 @@ impl<A: Clone + Serialize + DeserializeOwned> WindowedAggregate<A> {
         Self { late_total: Some(name), ..self }
     }
 
-    /// Returns the names of its stores, for [`crate::topology::ProcessorSpec::stores`].
-    pub fn stores(&self) -> Vec<String> {
+    /// Returns its stores, for [`crate::topology::ProcessorSpec::stores`]. That of values has the aggregate's type; to give it versions, take it out by its name, `<aggregate>-windows`.
+    pub fn stores(&self) -> Vec<StoreSpec> {
         let mut stores = self.time.stores();
-        stores.push(self.values.clone());
+        stores.push(StoreSpec::of::<A>(&self.values));
         if matches!(self.windows.shape, Shape::Session { .. }) {
-            stores.push(self.sessions.clone());
+            stores.push(StoreSpec::of::<i64>(&self.sessions));
         }
         stores
+    }
+
+    /// Returns the names of its timers, for [`crate::processor::Processor::timers`].
+    pub fn timers(&self) -> Vec<String> {
+        [self.time.timers(), vec![self.close_timer.clone()]].concat()
     }
 
     /// Takes the value of a record of `key` that happened at `time_ms` (see [`super::event_time_ms`]), and says what it has changed.

@@ -6,6 +6,7 @@ use super::windows::bounded;
 use crate::limits::WINDOW_SPAN_MS_MAX;
 use crate::processor::{Context, Timer};
 use crate::state::StateError;
+use crate::topology::StoreSpec;
 
 /// Key of what a task has only one of.
 const ONLY: &str = "";
@@ -77,9 +78,14 @@ impl StreamTime {
         Self { idle_ms: Some(idle_ms.clamp(1, WINDOW_SPAN_MS_MAX)), ..self }
     }
 
-    /// Returns the names of its stores, for [`crate::topology::ProcessorSpec::stores`].
-    pub fn stores(&self) -> Vec<String> {
-        vec![self.store.clone()]
+    /// Returns its stores, for [`crate::topology::ProcessorSpec::stores`].
+    pub fn stores(&self) -> Vec<StoreSpec> {
+        vec![StoreSpec::of::<Clock>(&self.store)]
+    }
+
+    /// Returns the names of its timers, for [`crate::processor::Processor::timers`].
+    pub fn timers(&self) -> Vec<String> {
+        vec![self.timer.clone()]
     }
 
     /// Returns stream time, in ms since the Unix epoch; `None` before the first record.

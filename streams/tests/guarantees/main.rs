@@ -5,8 +5,10 @@
 
 #[path = "../support/business.rs"]
 mod business;
+mod golden;
 mod loss;
 mod snapshots;
+mod upgrades;
 
 use business::{World, run};
 use fluvio_streams::testing::TestDriver;

@@ -50,16 +50,17 @@ impl Processor for Kitchen {
 }
 
 fn topology() -> Topology {
+    let logic = Kitchen::new();
     let kitchen = ProcessorSpec {
         name: "kitchen".into(),
         sources: vec![Source::commands("commands", "orderId", Routing::Except(vec![]))],
         sinks: vec!["requests".into(), "done".into()],
         journal: "kitchen-journal".into(),
-        stores: Vec::new(),
+        stores: logic.guard.stores(),
         calls: Vec::new(),
         rejections: "rejections".into(),
         dead_letters: "dead-letters".into(),
-        logic: Arc::new(Kitchen::new()),
+        logic: Arc::new(logic),
     };
     Topology { application: "shop".into(), processors: vec![kitchen] }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fluvio_streams::processor::{Context, Failure, Input, Processor};
 use fluvio_streams::testing::TestDriver;
-use fluvio_streams::topology::{ProcessorSpec, Source, Topology};
+use fluvio_streams::topology::{ProcessorSpec, Source, StoreSpec, Topology};
 
 pub(crate) const PARTITIONS: u32 = 3;
 
@@ -17,7 +17,7 @@ impl<F: Fn(Input<'_>, &mut Context<'_>) -> Result<(), Failure> + Send + Sync + '
     }
 }
 
-pub(crate) fn spec(name: &str, sources: Vec<Source>, sink: &str, stores: Vec<String>, logic: Arc<dyn Processor>) -> ProcessorSpec {
+pub(crate) fn spec(name: &str, sources: Vec<Source>, sink: &str, stores: Vec<StoreSpec>, logic: Arc<dyn Processor>) -> ProcessorSpec {
     ProcessorSpec {
         name: name.to_owned(),
         sources,

@@ -74,6 +74,7 @@ impl Current {
     /// # Errors
     /// If somebody else does at the same time, or the log fails.
     pub(super) async fn hold(&mut self, log: &dyn Log) -> anyhow::Result<()> {
+        self.task.check_compatible()?;
         let writer = log.writer(&self.spec.journal, self.partition).await?;
         let fence = writer.append(vec![NewRecord { key: None, value: self.task.fence().into() }]).await?;
         self.read_on(log).await?;

@@ -4,6 +4,7 @@
 
 use fluvio_streams::processor::{Context, Failure, Rejection};
 use fluvio_streams::state::StateError;
+use fluvio_streams::topology::StoreSpec;
 
 use super::FollowerNames;
 use super::state::Parked;
@@ -12,7 +13,12 @@ use crate::limits::{PARKED_COMMANDS_MAX, PARKED_COMMANDS_PER_AGGREGATE_MAX};
 /// Name of the timer after which parked commands are refused.
 pub(super) const TIMER: &str = "parked";
 /// Name of the state store.
-pub(super) const STORE: &str = "parked-commands";
+const STORE: &str = "parked-commands";
+
+/// Returns the state store.
+pub(super) fn store() -> StoreSpec {
+    StoreSpec::of::<Vec<Parked>>(STORE)
+}
 
 /// Parks a command.
 pub(super) fn park(cx: &mut Context<'_>, follower: &FollowerNames, id: &str, command: Parked, park_ms: i64) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::processor::{Context, Failure, Input, Processor, Timer};
 use fluvio_streams::state::StateError;
-use fluvio_streams::topology::{ProcessorSpec, Routing, Source, names};
+use fluvio_streams::topology::{ProcessorSpec, Routing, Source, StoreSpec, names};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -66,7 +66,7 @@ pub fn spec<B: Business>(follower: FollowerNames, config: &Config) -> ProcessorS
         ],
         sinks: vec![logic.events.clone()],
         journal: topics::journal(system, follower.processor),
-        stores: vec![logic.store.clone(), parking::STORE.to_owned()],
+        stores: vec![StoreSpec::of::<Followed>(&logic.store).keyed_by(id_field), parking::store().keyed_by(id_field)],
         calls: Vec::new(),
         rejections: logic.rejections.clone(),
         dead_letters: topics::dead_letters(system),
@@ -86,6 +86,10 @@ impl<B: Business> Processor for Follower<B> {
 
     fn totals(&self) -> &'static [&'static str] {
         self.names.totals
+    }
+
+    fn timers(&self) -> Option<Vec<String>> {
+        Some(names(&[RETENTION_TIMER, parking::TIMER]))
     }
 }
 

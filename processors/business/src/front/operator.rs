@@ -12,6 +12,7 @@
 use fluvio_streams::breaker::State;
 use fluvio_streams::guard::Guard;
 use fluvio_streams::processor::{Context, Failure};
+use fluvio_streams::topology::StoreSpec;
 use serde_json::{Value, json};
 
 use super::commands::{self, BREAKER_FORCED, FORCE_BREAKER, RESET_BREAKER};
@@ -21,8 +22,13 @@ use crate::names::Names;
 use crate::topics;
 
 /// Name of the state store: the ids of the last commands, under [`ONLY`].
-pub(super) const STORE: &str = "operator";
+const STORE: &str = "operator";
 const ONLY: &str = "command-ids";
+
+/// Returns the state store.
+pub(super) fn store() -> StoreSpec {
+    StoreSpec::of::<Vec<String>>(STORE)
+}
 
 /// Returns true for the commands of an operator.
 pub(super) fn is_command(kind: &str) -> bool {

@@ -7,7 +7,7 @@ use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::guard::{Deferral, Guard, Reply, Verdict};
 use fluvio_streams::processor::{Context, Failure, Input, Processor, Rejection, Timer};
 use fluvio_streams::state::StateError;
-use fluvio_streams::topology::{ProcessorSpec, Routing, Source, names};
+use fluvio_streams::topology::{ProcessorSpec, Routing, Source, StoreSpec, names};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -77,7 +77,7 @@ pub fn spec<B: Business>(guard: Guard, config: &Config, followers: &[FollowerNam
         sources,
         sinks,
         journal: topics::journal(system, collection),
-        stores: [vec![collection.to_owned(), stray::STORE.to_owned(), operator::STORE.to_owned()], guard.stores()].concat(),
+        stores: [vec![StoreSpec::of::<Aggregate<B::Details>>(collection).keyed_by(id_field), stray::store(), operator::store()], guard.stores()].concat(),
         calls: Vec::new(),
         rejections: topics::rejections(system),
         dead_letters: topics::dead_letters(system),
@@ -98,6 +98,10 @@ impl<B: Business> Processor for Front<B> {
 
     fn totals(&self) -> &'static [&'static str] {
         B::NAMES.totals
+    }
+
+    fn timers(&self) -> Option<Vec<String>> {
+        Some([names(&[RETENTION_TIMER, PREPARE_TIMER, stray::TIMER]), self.guard.timers()].concat())
     }
 }
 

@@ -7,12 +7,13 @@
 use fluvio_streams::envelope::Unreadable;
 use fluvio_streams::processor::{Context, Failure};
 use fluvio_streams::state::StateError;
+use fluvio_streams::topology::StoreSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
 use crate::limits::STRAYS_MAX;
 use crate::names::Names;
-use crate::partner::message::{Replied, UndoRequest, attempt_id};
+use crate::partner::message::{ATTEMPT_KEY, Replied, UndoRequest, attempt_id};
 
 /// Name of the state store.
 pub(super) const STORE: &str = "strays";
@@ -29,6 +30,11 @@ struct Stray {
     customer_id: Option<String>,
     /// True once it is undone.
     undone: bool,
+}
+
+/// Returns the state store.
+pub(super) fn store() -> StoreSpec {
+    StoreSpec::of::<Stray>(STORE).keyed_by(ATTEMPT_KEY)
 }
 
 fn key(replied: &Replied) -> String {

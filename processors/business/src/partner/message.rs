@@ -35,6 +35,9 @@ pub fn correlation_id(id: &str, attempt: u32) -> String {
     format!("{id}/{attempt}")
 }
 
+/// What [`attempt_id`] returns, for stores that are keyed by it.
+pub(crate) const ATTEMPT_KEY: &str = "attempt@incarnation";
+
 /// Returns what identifies an attempt for ever: its correlation id, and the aggregate's incarnation if it has one.
 pub fn attempt_id(id: &str, attempt: u32, incarnation: &str) -> String {
     of_incarnation(correlation_id(id, attempt), incarnation)

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::processor::{CallResult, Context, Failure, Input, Processor, Timer};
 use fluvio_streams::state::StateError;
-use fluvio_streams::topology::{ProcessorSpec, Source};
+use fluvio_streams::topology::{ProcessorSpec, Source, StoreSpec, names};
 use serde_json::Map;
 
 use super::attempt::{Attempt, Next, Phase};
-use super::message::{Asked, Reply, attempt_id, of_incarnation};
+use super::message::{ATTEMPT_KEY, Asked, Reply, attempt_id, of_incarnation};
 use super::provider::{Operation, ProviderOutcome, ProviderRequest, ProviderResponse};
 use crate::limits::{REPLY_COPIES_MAX, UNDO_BACKOFF_MS, UNDO_BACKOFF_MS_MAX};
 use crate::names::{Names, PartnerNames};
@@ -43,7 +43,7 @@ pub fn spec(names: Names, retention_ms: i64) -> ProcessorSpec {
         sources: vec![Source::events(&topics::requests(system, partner.pair), &[partner.request, partner.void_request, partner.undo_request])],
         sinks: vec![logic.replies.clone(), logic.events.clone()],
         journal: topics::journal(system, partner.processor),
-        stores: vec![logic.store.clone()],
+        stores: vec![StoreSpec::of::<Attempt>(&logic.store).keyed_by(ATTEMPT_KEY)],
         calls: vec![partner.provider.to_owned()],
         rejections: topics::rejections(system),
         dead_letters: topics::dead_letters(system),
@@ -62,6 +62,10 @@ impl Processor for Partner {
 
     fn totals(&self) -> &'static [&'static str] {
         self.names.partner.totals
+    }
+
+    fn timers(&self) -> Option<Vec<String>> {
+        Some(names(&[UNDO_TIMER, RETENTION_TIMER]))
     }
 }
 

@@ -8,7 +8,7 @@ use business::topics;
 use fluvio_streams::envelope::{Message, Unreadable};
 use fluvio_streams::processor::{Context, Failure, Input, Processor};
 use fluvio_streams::state::StateError;
-use fluvio_streams::topology::{ProcessorSpec, Routing, Source, names};
+use fluvio_streams::topology::{ProcessorSpec, Routing, Source, StoreSpec, names};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -53,7 +53,11 @@ pub fn spec(retention_ms: i64) -> ProcessorSpec {
         ],
         sinks: vec![logic.events.clone(), logic.replies.clone()],
         journal: topics::journal(NAMES.system, NAME),
-        stores: [STOCKS, RESTOCKS, TAKES].map(str::to_owned).to_vec(),
+        stores: vec![
+            StoreSpec::of::<Stock>(STOCKS).keyed_by("productId"),
+            StoreSpec::of::<Vec<String>>(RESTOCKS).keyed_by("productId"),
+            StoreSpec::of::<Take>(TAKES).keyed_by("orderId@incarnation"),
+        ],
         calls: Vec::new(),
         rejections: topics::rejections(NAMES.system),
         dead_letters: topics::dead_letters(NAMES.system),
@@ -98,6 +102,10 @@ impl Processor for Inventory {
 
     fn totals(&self) -> &'static [&'static str] {
         TOTALS
+    }
+
+    fn timers(&self) -> Option<Vec<String>> {
+        Some(names(&[RETENTION_TIMER]))
     }
 }
 
