@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     async fn answer(request: &str) -> ProviderOutcome {
-        let call = Call { id: "1".to_owned(), target: "delivery-desk".to_owned(), request: request.to_owned(), correlation: String::new() };
+        let call = Call { id: "1".to_owned(), target: "delivery-desk".to_owned(), request: request.to_owned(), correlation: String::new(), trace: None };
         let desk = DeliveryDesk::new(Profile::Instant);
         serde_json::from_str::<ProviderResponse>(&desk.call(&call).await).expect("an answer is JSON").outcome
     }

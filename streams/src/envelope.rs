@@ -8,6 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::record::Position;
 use crate::time::{format_rfc3339, parse_rfc3339};
+use crate::trace::{Origin, Trace, TraceContext, span_of_input};
+
+/// Member of commands and events that says to which trace they belong.
+pub const TRACEPARENT: &str = "traceparent";
 
 /// Which effect of which transaction a record is. Totally ordered within one journal partition by (sequence, index).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,6 +64,8 @@ pub struct Message {
     pub correlation: String,
     /// Which transaction sent it; `None` for records from outside.
     pub provenance: Option<Provenance>,
+    /// Its trace, and the span that wrote it: as its `traceparent` says, or as follows from its correlation id.
+    pub trace: TraceContext,
     /// When it happened, ms since the Unix epoch: the event's own `time`, else the record's timestamp, else -1.
     pub time_ms: i64,
     /// JSON text of the payload: an event's `data`, or the whole command object.
@@ -78,6 +84,11 @@ impl Message {
     /// [`Unreadable`] naming the message type and the field.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Unreadable> {
         serde_json::from_str(&self.data).map_err(|error| Unreadable(format!("{}: {error}", self.kind)))
+    }
+
+    /// Returns which command it goes back to.
+    pub fn origin(&self) -> Origin {
+        Origin { correlation: self.correlation.clone(), trace: self.trace.trace }
     }
 }
 
@@ -103,6 +114,7 @@ struct Header<'a> {
     time: Option<String>,
     correlationid: Option<String>,
     provenance: Option<String>,
+    traceparent: Option<String>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
@@ -127,7 +139,8 @@ fn read_event(position: Position, text: &str, timestamp_ms: i64) -> Result<Messa
     let id = bounded("id", header.id.unwrap_or_else(|| position.to_string()))?;
     Ok(Message {
         subject: header.subject.map(|subject| bounded("subject", subject)).transpose()?,
-        correlation: bounded("correlationid", header.correlationid.unwrap_or_else(|| id.clone()))?,
+        trace: trace(header.traceparent.as_deref(), &correlation),
+        correlation,
         provenance: header.provenance.as_deref().and_then(Provenance::parse),
         time_ms: header.time.as_deref().and_then(parse_rfc3339).unwrap_or(timestamp_ms),
         data: data.get().to_owned(),
@@ -153,7 +166,24 @@ fn read_command(subject_field: &str, position: Position, key: Option<&[u8]>, tex
         Some(subject) => Some(bounded(subject_field, subject)?),
         None => key.and_then(|key| std::str::from_utf8(key).ok()).filter(|key| is_identifier(key)).map(str::to_owned),
     };
-    Ok(Message { correlation: id.clone(), provenance: None, time_ms: timestamp_ms, data: text.to_owned(), position, kind, subject, id, id_is_explicit })
+    // What cannot be read of it is as if it were not there: nobody's order fails because of how it is traced.
+    let given = text_member(&members, TRACEPARENT).unwrap_or_default();
+    Ok(Message {
+        trace: trace(given.as_deref(), &id),
+        correlation: id.clone(),
+        provenance: None,
+        time_ms: timestamp_ms,
+        data: text.to_owned(),
+        position,
+        kind,
+        subject,
+        id,
+        id_is_explicit,
+    })
+}
+
+fn trace(traceparent: Option<&str>, correlation: &str) -> TraceContext {
+    traceparent.and_then(TraceContext::parse).unwrap_or_else(|| TraceContext::of(correlation))
 }
 
 fn text_member(members: &std::collections::BTreeMap<String, &RawValue>, name: &str) -> Result<Option<String>, Unreadable> {
@@ -190,6 +220,9 @@ pub struct Event {
     /// JSON text of the payload.
     pub data: String,
 }
+    /// Its trace, if that does not follow from the correlation id. A transaction carries it beside the event.
+    #[serde(skip)]
+    pub trace: Option<Trace>,
 
 /// The members of the wire form, in the order in which they are written: `type` early, so that routing in the broker finds it soon.
 #[derive(Serialize)]
@@ -206,6 +239,7 @@ struct Wire<'a> {
     correlationid: &'a str,
     provenance: &'a str,
     data: &'a RawValue,
+    traceparent: &'a str,
 }
 
 /// Returns the id of the event that is effect `index` of transaction `sequence`. The epoch is not in it, so a repeat after a takeover has the same id.
@@ -223,6 +257,8 @@ pub fn render(event: &Event, provenance: &Provenance, source: &str, time_ms: i64
     let data: &RawValue = serde_json::from_str(&event.data).map_err(|error| Unreadable(format!("{}: payload is not JSON: {error}", event.kind)))?;
     let id = event_id(&provenance.journal, provenance.partition, provenance.sequence, provenance.index);
     let wire = Wire {
+    let trace = event.trace.unwrap_or_else(|| Trace::of(&event.correlation));
+    let span = span_of_input(trace, &provenance.journal, provenance.partition, &event.causation);
         specversion: "1.0",
         kind: &event.kind,
         id: &id,
@@ -234,6 +270,7 @@ pub fn render(event: &Event, provenance: &Provenance, source: &str, time_ms: i64
         correlationid: &event.correlation,
         provenance: &provenance.render(),
         data,
+        traceparent: &trace.at(span).to_string(),
     };
     serde_json::to_vec(&wire).map_err(|error| Unreadable(format!("{}: {error}", event.kind)))
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Message, Unreadable};
 use crate::state::StateError;
+use crate::trace::{TraceContext, span_of_call};
 
 /// A durable timer that has fired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,16 @@ pub struct Timer {
     pub due_ms: i64,
     /// Correlation of the input that set it.
     pub correlation: String,
+    /// Trace and span of that input, if the trace does not follow from the correlation.
+    #[serde(rename = "traceparent", default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
+}
+
+impl Timer {
+    /// Returns the trace that it belongs to, and the span that set it, if that is known.
+    pub fn trace(&self) -> TraceContext {
+        self.trace.unwrap_or_else(|| TraceContext::of(&self.correlation))
+    }
 }
 
 /// A call to an outside system: journaled before it is made, made again after a takeover with the same id.
@@ -36,6 +47,22 @@ pub struct Call {
     pub request: String,
     /// Correlation of the input that asked.
     pub correlation: String,
+    /// Trace and span of that input, if the trace does not follow from the correlation.
+    #[serde(rename = "traceparent", default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
+}
+
+impl Call {
+    /// Returns the trace that it belongs to, and the span that asked, if that is known.
+    pub fn trace(&self) -> TraceContext {
+        self.trace.unwrap_or_else(|| TraceContext::of(&self.correlation))
+    }
+
+    /// Returns its own place in the trace: what an outside system should be told as its `traceparent`.
+    pub fn span(&self) -> TraceContext {
+        let trace = self.trace().trace;
+        trace.at(span_of_call(trace, &self.id))
+    }
 }
 
 /// The answer of an outside system. A failure that the system may recover from is the handler's to retry; what arrives here is final.

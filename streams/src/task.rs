@@ -28,6 +28,7 @@ use crate::state::store::Store;
 use crate::state::{Change, StateError, keys};
 use crate::telemetry::UnreadableReason;
 use crate::topology::ProcessorSpec;
+use crate::trace::InputTraced;
 
 use outbox::Outbox;
 use recovery::Progress;
@@ -151,6 +152,8 @@ pub struct RunReport {
     pub unreadable: Vec<UnreadableInput>,
     /// What breakers do, if the transaction is committed.
     pub breaker_changes: Vec<BreakerChange>,
+    /// The inputs, if the transaction is committed and somebody wants to know ([`Task::with_traces`]).
+    pub traced: Vec<InputTraced>,
     /// What partners answered, if the transaction is committed.
     pub partner_answers: Vec<PartnerAnswer>,
     /// Events by type, if the transaction is committed.
@@ -218,6 +221,8 @@ pub struct Task {
     outbox: Outbox,
     snapshots: Snapshots,
     policy: SnapshotPolicy,
+    /// Somebody wants to know what each input was.
+    is_traced: bool,
     /// The replay begins in the middle, at the transaction with this sequence number: what it says of itself is believed.
     adopt: Option<u64>,
     timers: BTreeSet<Vec<u8>>,
@@ -262,6 +267,7 @@ impl Task {
             outbox: Outbox::new(progress.outbox, progress.sent),
             snapshots: progress.snapshots,
             policy: SnapshotPolicy::default(),
+            is_traced: false,
             adopt: None,
             timers: BTreeSet::new(),
             calls: BTreeMap::new(),
@@ -280,6 +286,13 @@ impl Task {
     #[must_use]
     pub fn with_snapshots(mut self, policy: SnapshotPolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Tells of each input in [`RunReport::traced`].
+    #[must_use]
+    pub fn with_traces(mut self, is_traced: bool) -> Self {
+        self.is_traced = is_traced;
         self
     }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::breaker::State;
 use crate::guard::PartnerAnswer;
+use crate::processor::Call;
+use crate::trace::InputTraced;
 
 /// Which task an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +192,24 @@ pub enum Event<'a> {
         /// True if it went to the dead letters.
         dead_lettered: bool,
     },
+    /// Inputs of a committed run, one by one. Told only to who asks for it ([`Observer::wants_traces`]).
+    InputsTraced {
+        /// Task.
+        task: TaskName<'a>,
+        /// What they were.
+        inputs: &'a [InputTraced],
+        /// From the beginning of the run to its commit: it ended now.
+        took: Duration,
+    },
+    /// A call to the outside was answered. Told only to who asks for it ([`Observer::wants_traces`]).
+    CallTraced {
+        /// Task.
+        task: TaskName<'a>,
+        /// The call.
+        call: &'a Call,
+        /// From its beginning to the answer, which came now.
+        took: Duration,
+    },
     /// Records were dropped since their sender had sent them before.
     Repeated {
         /// Task.
@@ -243,6 +263,11 @@ pub enum Event<'a> {
 pub trait Observer: Send + Sync + 'static {
     /// Takes one event.
     fn observe(&self, event: &Event<'_>);
+
+    /// Returns true if it wants to be told of each input and call: that costs some allocations for each.
+    fn wants_traces(&self) -> bool {
+        false
+    }
 }
 
 /// Takes events and forgets them.

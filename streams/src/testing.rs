@@ -87,6 +87,8 @@ pub struct SeenEvent {
     pub subject: String,
     /// Correlation id.
     pub correlation: String,
+    /// Trace and the span that wrote it.
+    pub traceparent: String,
     /// Partition in which it stands.
     pub partition: u32,
     /// Payload.
@@ -378,5 +380,5 @@ impl TestDriver {
 fn seen(partition: u32, value: &[u8]) -> SeenEvent {
     let event: Value = serde_json::from_slice(value).unwrap_or_else(|error| panic!("record is an event: {error}"));
     let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-    SeenEvent { kind: text("type"), id: text("id"), subject: text("subject"), correlation: text("correlationid"), partition, data: event["data"].clone() }
+    SeenEvent { kind: text("type"), id: text("id"), subject: text("subject"), correlation: text("correlationid"), traceparent: text("traceparent"), partition, data: event["data"].clone() }
 }

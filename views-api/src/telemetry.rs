@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
+use fluvio_streams::envelope::Message;
 use fluvio_streams::log::LogError;
 use fluvio_streams::system::Outcome;
+use fluvio_streams::trace::{Span, TraceContext};
 
 use crate::sink::SinkError;
 use crate::view::View;
@@ -39,6 +41,15 @@ pub enum Event<'a> {
         last_event_ms: Option<i64>,
         /// How long reading documents, folding and writing took.
         elapsed: Duration,
+    },
+    /// Events of a batch that a sink has written, one by one. Told only to who asks for it ([`Observer::wants_traces`]).
+    EventsTraced {
+        /// View.
+        view: &'a View,
+        /// The events.
+        events: &'a [EventViewed],
+        /// How long the batch took, which was written now.
+        took: Duration,
     },
     /// A sink cannot go on at the moment and tries again.
     ViewStalled {
@@ -99,6 +110,10 @@ pub enum Event<'a> {
         command: &'a str,
         /// Outcome; `None` if none came in time.
         outcome: Option<Outcome>,
+        /// Its place in its trace.
+        trace: TraceContext,
+        /// The span of whoever sent it, if it said so.
+        parent: Option<Span>,
         /// From the request to the outcome.
         elapsed: Duration,
     },
@@ -124,10 +139,43 @@ pub enum Event<'a> {
     },
 }
 
+/// What an event in a view was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventViewed {
+    /// Its trace, and the span of its being written.
+    pub context: TraceContext,
+    /// The span that wrote it to its topic.
+    pub parent: Option<Span>,
+    /// Event type.
+    pub what: String,
+    /// Where it stands.
+    pub position: String,
+    /// Id of the document that it changed.
+    pub document: String,
+}
+
+impl EventViewed {
+    pub(crate) fn of(view: &View, partition: u32, message: &Message, document: &str) -> Self {
+        let trace = message.trace.trace;
+        Self {
+            context: trace.at(view.span(trace, partition, &message.id)),
+            parent: message.trace.span,
+            what: message.kind.clone(),
+            position: message.position.to_string(),
+            document: document.to_owned(),
+        }
+    }
+}
+
 /// Takes events. Called on the path of records and requests: must be quick and must not block.
 pub trait Observer: Send + Sync + 'static {
     /// Takes one event.
     fn observe(&self, event: Event<'_>);
+
+    /// Returns true if it wants to be told of each event that a view takes, and that commands name the request that brought them as their parent.
+    fn wants_traces(&self) -> bool {
+        false
+    }
 }
 
 /// Takes nothing in.

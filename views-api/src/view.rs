@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use fluvio_streams::projection::Projection;
+use fluvio_streams::trace::{Span, Trace};
 
 use crate::limits::INDEX_VALUE_BYTES_MAX;
 
@@ -35,6 +36,11 @@ impl View {
     /// Returns `<system>.<collection>`: unique, since neither part has a dot in it.
     pub fn name(&self) -> String {
         format!("{}.{}", self.system, self.collection)
+    }
+
+    /// Returns the span of taking an event into the view, in its trace: the event is named by its id.
+    pub(crate) fn span(&self, trace: Trace, partition: u32, event: &str) -> Span {
+        trace.span(&["view", &self.system, &self.collection, &partition.to_string(), event])
     }
 
     /// Returns the indexed fields of a document with the text by which they are filtered. A field that is absent, null, an object or an array is not found by any filter.

@@ -53,7 +53,7 @@ fn call(operation: Operation, customer: &str, order: u32) -> Call {
         details: serde_json::Map::new(),
     };
     let request = serde_json::to_string(&request).expect("a request serializes");
-    Call { id: format!("{order}"), target: "payment-provider".to_owned(), request, correlation: String::new() }
+    Call { id: format!("{order}"), target: "payment-provider".to_owned(), request, correlation: String::new(), trace: None }
 }
 
 fn read(answer: &str) -> ProviderResponse {

@@ -121,6 +121,7 @@ fn call(key: &str) -> Call {
         target: notifications::WEBHOOK.to_owned(),
         request: serde_json::to_string(&delivery).expect("it serializes"),
         correlation: String::new(),
+        trace: None,
     }
 }
 

@@ -8,11 +8,12 @@ use business::front::event::Event;
 use business::front::state::{Aggregate, Capture, Status};
 use fluvio_streams::guard::{Deferral, Verdict};
 use fluvio_streams::processor::Failure;
+use fluvio_streams::trace::Origin;
 use food_delivery::names::{NAMES, STORE};
 
 fn at(status: Status) -> Aggregate<()> {
     let deferred = (status == Status::Deferred).then(|| "PaymentTimedOut".to_owned());
-    Aggregate { status, deferred, attempts: 1, ..Aggregate::new("0-1".to_owned(), "kim".to_owned(), 18_000, (), "c-1".to_owned()) }
+    Aggregate { status, deferred, attempts: 1, ..Aggregate::new("0-1".to_owned(), "kim".to_owned(), 18_000, (), Origin::kept("c-1", None)) }
 }
 
 /// Goal: one table says what every command and every event of the store means at every status. Read a row as: at this status, `PayOrder`, `CancelOrder`, the five events of the store.

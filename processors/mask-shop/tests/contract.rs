@@ -5,6 +5,7 @@ use fluvio_streams::envelope::Message;
 use fluvio_streams::projection::Projection as _;
 use fluvio_streams::record::Position;
 use fluvio_streams::system::{FieldError, Outcome, System};
+use fluvio_streams::trace::TraceContext;
 use mask_shop::deliveries::View;
 use mask_shop::names::COURIERS;
 use mask_shop::{Config, system};
@@ -122,6 +123,7 @@ fn delivery(events: &[Told]) -> Value {
             id_is_explicit: true,
             correlation: String::new(),
             provenance: None,
+            trace: TraceContext::of(""),
             time_ms: 1_767_225_600_000 + offset as i64,
             data: json!({"orderId": "o-1", "attempt": attempt, "incarnation": incarnation}).to_string(),
         };

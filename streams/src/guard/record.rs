@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::breaker::Breaker;
+use crate::trace::{Origin, Trace};
 
 /// A key that was started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -13,6 +14,9 @@ pub(super) struct Record {
     pub(super) request: Map<String, Value>,
     /// Correlation of the input that started the key: whatever is done for it later carries it.
     pub(super) correlation: String,
+    /// Trace of that input, if it does not follow from the correlation.
+    #[serde(rename = "traceparent", default, skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<Trace>,
     /// Which start of the key this is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) incarnation: String,
@@ -33,9 +37,15 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(request: Map<String, Value>, correlation: &str, incarnation: &str) -> Self {
-        let (correlation, incarnation) = (correlation.to_owned(), incarnation.to_owned());
-        Self { request, correlation, incarnation, attempts: Vec::new(), queued_from_ms: None, unavailable: false, failures: 0, settled: false }
+    pub(super) fn new(request: Map<String, Value>, origin: &Origin, incarnation: &str) -> Self {
+        let (correlation, incarnation) = (origin.correlation.clone(), incarnation.to_owned());
+        let trace = origin.trace.unless_of(&correlation);
+        Self { request, correlation, trace, incarnation, attempts: Vec::new(), queued_from_ms: None, unavailable: false, failures: 0, settled: false }
+    }
+
+    /// Returns to which command that goes back what is done for the key.
+    pub(super) fn origin(&self) -> Origin {
+        Origin::kept(&self.correlation, self.trace)
     }
 
     /// Returns true if an attempt waits for its answer before the deadline.

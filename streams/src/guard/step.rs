@@ -13,14 +13,15 @@ use crate::limits::RETRY_CATCH_UP_MS;
 use crate::processor::{Context, Timer};
 use crate::state::StateError;
 use crate::time::format_rfc3339;
+use crate::trace::Origin;
 
 /// One use of a guard: loads what it knows of the partner, and stores it again in [`Step::finish`].
 pub(super) struct Step<'g, 'c, 's> {
     guard: &'g Guard,
     cx: &'c mut Context<'s>,
     now_ms: i64,
-    /// Correlation of the input; that of the key is put in its place while something is done for a key.
-    correlation: String,
+    /// Where the input goes back to; that of the key is put in its place while something is done for a key.
+    origin: Origin,
     partner: Partner,
     /// What it was at the beginning, to write it only if it changes.
     loaded: Partner,
@@ -30,7 +31,7 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
     pub(super) fn begin(guard: &'g Guard, cx: &'c mut Context<'s>) -> Result<Self, StateError> {
         let stored: Option<Partner> = cx.get(&guard.names.partner, ONLY)?;
         let loaded = stored.unwrap_or_else(|| Partner::new(Breaker::new(&guard.config.breaker)));
-        Ok(Self { now_ms: cx.now_ms(), correlation: cx.correlation().to_owned(), guard, cx, partner: loaded.clone(), loaded })
+        Ok(Self { now_ms: cx.now_ms(), origin: cx.origin(), guard, cx, partner: loaded.clone(), loaded })
     }
 
     /// Sets the task's own timers and stores what has changed of the partner.
@@ -40,7 +41,7 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         if self.partner != self.loaded {
             self.cx.put(&self.guard.names.partner, ONLY, &self.partner);
         }
-        self.cx.set_correlation(&self.correlation);
+        self.cx.set_origin(&self.origin);
         Ok(())
     }
 
@@ -48,7 +49,7 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         if self.load(key)?.is_some() {
             return Ok(Verdict::Nothing);
         }
-        let mut record = Record::new(request, &self.correlation, incarnation);
+        let mut record = Record::new(request, &self.origin, incarnation);
         let verdict = self.ask_or_queue(key, &mut record)?;
         self.store(key, &record);
         Ok(verdict)
@@ -433,10 +434,13 @@ impl<'g, 'c, 's> Step<'g, 'c, 's> {
         Ok(first.first().and_then(|(place, ())| parse_place(place)).map(|(from_ms, key)| (from_ms, key.to_owned())))
     }
 
-    /// Loads a key; what is done from here on carries its correlation.
+    /// Loads a key; what is done from here on carries its correlation and its trace.
     fn load(&mut self, key: &str) -> Result<Option<Record>, StateError> {
         let record: Option<Record> = self.cx.get(&self.guard.names.records, key)?;
-        self.cx.set_correlation(record.as_ref().map_or(&self.correlation, |record| &record.correlation));
+        match &record {
+            Some(record) => self.cx.set_origin(&record.origin()),
+            None => self.cx.set_origin(&self.origin),
+        }
         Ok(record)
     }
 

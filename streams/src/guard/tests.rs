@@ -374,10 +374,10 @@ fn what_is_unknown_changes_nothing() {
         assert_eq!(world.accept("o-1", attempt), Verdict::Stray { attempt });
     }
     assert_eq!(world.start("o-1"), Verdict::Nothing, "a key is started once");
-    let foreign = Timer { name: "retention".to_owned(), key: "o-1".to_owned(), due_ms: 0, correlation: String::new() };
+    let foreign = Timer { name: "retention".to_owned(), key: "o-1".to_owned(), due_ms: 0, correlation: String::new(), trace: None };
     assert_eq!(world.step(None, |guard, cx| guard.on_timer(cx, &foreign)), None);
     for name in ["payment-attempt", "payment-unavailable"] {
-        let stray = Timer { name: name.to_owned(), key: "?".to_owned(), due_ms: 0, correlation: String::new() };
+        let stray = Timer { name: name.to_owned(), key: "?".to_owned(), due_ms: 0, correlation: String::new(), trace: None };
         assert_eq!(world.step(None, |guard, cx| guard.on_timer(cx, &stray)), Some(Vec::new()));
     }
     assert_eq!(world.accept("o-1", 1), accepted(1, false));

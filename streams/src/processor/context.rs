@@ -51,6 +51,8 @@ pub struct Draft {
     pub effects: Vec<Effect>,
     /// What breakers did, in order: for telemetry, once the rest is committed.
     pub(crate) breaker_changes: Vec<BreakerChange>,
+    /// The input, for telemetry, if anybody wants to know.
+    pub(crate) traced: Option<InputTraced>,
     /// What partners answered: for telemetry, too.
     pub(crate) partner_answers: Vec<PartnerAnswer>,
 }
@@ -64,6 +66,7 @@ pub struct Context<'a> {
     pub(crate) partitions: u32,
     pub(crate) causation: String,
     pub(crate) correlation: String,
+    trace: Trace,
     pub(crate) identity: String,
     transaction: Place<'a>,
 }
@@ -102,9 +105,10 @@ impl<'a> Context<'a> {
         self
     }
 
-    pub(crate) fn caused_by(mut self, causation: &str, correlation: &str) -> Self {
+    pub(crate) fn caused_by(mut self, causation: &str, correlation: &str, trace: Trace) -> Self {
         causation.clone_into(&mut self.causation);
         correlation.clone_into(&mut self.correlation);
+        self.trace = trace;
         self
     }
 
@@ -133,9 +137,30 @@ impl<'a> Context<'a> {
         &self.correlation
     }
 
-    /// Goes on under another correlation id: what is emitted, set and called from here on carries it.
+    /// Goes on under another correlation id, in the same trace: what is emitted, set and called from here on carries it.
     pub fn set_correlation(&mut self, correlation: &str) {
         correlation.clone_into(&mut self.correlation);
+    }
+
+    /// Returns which command this goes back to: its correlation id and its trace.
+    pub fn origin(&self) -> Origin {
+        Origin { correlation: self.correlation.clone(), trace: self.trace }
+    }
+
+    /// Goes on as what goes back to another command: what is emitted, set and called from here on carries its correlation id and its trace.
+    pub fn set_origin(&mut self, origin: &Origin) {
+        origin.correlation.clone_into(&mut self.correlation);
+        self.trace = origin.trace;
+    }
+
+    /// Returns the trace if it must be kept beside the correlation id.
+    fn kept_trace(&self) -> Option<Trace> {
+        self.trace.unless_of(&self.correlation)
+    }
+
+    /// Returns what timers and calls keep of the trace.
+    fn kept_context(&self) -> Option<TraceContext> {
+        self.kept_trace().map(|trace| trace.at(span_of_input(trace, self.transaction.journal, self.partition, &self.causation)))
     }
 
     /// Returns a new aggregate id `<prefix>-<...>` that Fluvio's default partitioner sends to this task's partition, derived from the input alone.
@@ -218,8 +243,8 @@ impl<'a> Context<'a> {
     /// If the data does not serialize to JSON.
     pub fn emit_to<T: Serialize>(&mut self, topic: &str, partition: u32, kind: &str, subject: &str, data: &T) {
         let data = serde_json::to_string(data).unwrap_or_else(|error| panic!("event `{kind}` serializes: {error}"));
-        let event =
-            Event { kind: kind.to_owned(), subject: subject.to_owned(), causation: self.causation.clone(), correlation: self.correlation.clone(), data };
+        let (causation, correlation, trace) = (self.causation.clone(), self.correlation.clone(), self.kept_trace());
+        let event = Event { kind: kind.to_owned(), subject: subject.to_owned(), causation, correlation, data, trace };
         self.draft.effects.push(Effect { topic: topic.to_owned(), partition, event });
     }
 
@@ -231,6 +256,7 @@ impl<'a> Context<'a> {
             causation: message.id.clone(),
             correlation: message.correlation.clone(),
             data: message.data.clone(),
+            trace: message.trace.trace.unless_of(&message.correlation),
         };
         self.draft.effects.push(Effect { topic: topic.to_owned(), partition: partition_for(subject.as_bytes(), self.partitions), event });
     }
@@ -241,7 +267,7 @@ impl<'a> Context<'a> {
     /// [`StateError`] if the store fails.
     pub fn set_timer(&mut self, name: &str, key: &str, due_ms: i64) -> Result<(), StateError> {
         self.cancel_timer(name, key)?;
-        let timer = Timer { name: name.to_owned(), key: key.to_owned(), due_ms, correlation: self.correlation.clone() };
+        let timer = Timer { name: name.to_owned(), key: key.to_owned(), due_ms, correlation: self.correlation.clone(), trace: self.kept_context() };
         let bytes = serde_json::to_vec(&timer).unwrap_or_else(|error| panic!("timer serializes: {error}"));
         self.draft.changes.insert(keys::timer(due_ms, name, key), Some(bytes));
         self.draft.changes.insert(keys::timer_index(name, key), Some(due_ms.to_be_bytes().to_vec()));
@@ -267,7 +293,7 @@ impl<'a> Context<'a> {
     /// If the request does not serialize to JSON.
     pub fn call<T: Serialize>(&mut self, target: &str, id: &str, request: &T) {
         let request = serde_json::to_string(request).unwrap_or_else(|error| panic!("request to `{target}` serializes: {error}"));
-        let call = Call { id: id.to_owned(), target: target.to_owned(), request, correlation: self.correlation.clone() };
+        let call = Call { id: id.to_owned(), target: target.to_owned(), request, correlation: self.correlation.clone(), trace: self.kept_context() };
         let bytes = serde_json::to_vec(&call).unwrap_or_else(|error| panic!("call serializes: {error}"));
         self.draft.changes.insert(keys::call(id), Some(bytes));
     }

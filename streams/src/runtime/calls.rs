@@ -41,10 +41,7 @@ impl Calls {
     pub(super) async fn next(&mut self, runner: &Runner) -> CallResult {
         loop {
             match self.running.join_next().await {
-                Some(Ok(result)) => {
-                    self.fill(runner);
-                    return result;
-                }
+                Some(Ok(answered)) => return self.answered(runner, answered),
                 // A handler that panicked gives no answer; the call stays pending and is made again by the next incarnation.
                 Some(Err(error)) => tracing::error!(task = runner.id(), error = &error as &dyn std::error::Error, "call handler failed"),
                 None => std::future::pending().await,
@@ -54,8 +51,17 @@ impl Calls {
 
     /// Returns a result that is there already.
     pub(super) fn try_next(&mut self, runner: &Runner) -> Option<CallResult> {
-        let result = self.running.try_join_next()?.ok()?;
+        let answered = self.running.try_join_next()?.ok()?;
+        Some(self.answered(runner, answered))
+    }
+
+    fn answered(&mut self, runner: &Runner, (result, took): (CallResult, Duration)) -> CallResult {
         self.fill(runner);
-        Some(result)
+        if runner.is_traced() {
+            let call = &result.call;
+            runner.observe(&Event::CallTraced { task: runner.name(), call, took });
+            tracing::debug!(task = runner.id(), trace_id = %call.trace().trace, call = call.id, target_system = call.target, "call was answered");
+        }
+        result
     }
 }

@@ -67,7 +67,7 @@ pub(super) async fn run(runner: &Runner) -> Result<(), Problem> {
     let mut queries = runner.queries.lock().await;
     let store = runner.options.stores.open(&runner.id()).map_err(Stop::State)?;
     let mut task = Task::open(&runner.application, runner.spec.clone(), runner.partition, runner.partitions, owner(runner), store)?;
-    task = task.with_snapshots(runner.options.snapshots);
+    task = task.with_snapshots(runner.options.snapshots).with_traces(runner.is_traced());
     let restored = tokio::select! {
         restored = take_over(runner, &mut task, &mut queries) => restored,
         () = runner.stop.cancelled() => return Ok(()),
@@ -374,6 +374,7 @@ impl Running<'_> {
         });
         self.spent.committing += began.elapsed();
         self.tell_ages();
+        self.runner.tell_traces(&report.traced, processing + began.elapsed());
         // Told here, and not from the state as totals are: a replay comes by no step, so a restart counts nothing again; and what was decided but not committed is not counted at all.
         for &BreakerChange { guard, from, to } in &report.breaker_changes {
             self.runner.observe(&Event::BreakerTransitioned { task: self.runner.name(), guard, from, to });

@@ -14,6 +14,7 @@ use crate::record::{LogRecord, Position};
 use crate::state::{Change, StateError, keys};
 use crate::telemetry::UnreadableReason;
 use crate::topology::{ErrorPolicy, STUB};
+use crate::trace::{InputTraced, TraceContext, span_of_input};
 
 /// After so many inputs without an effect, progress is journaled all the same, so that a restart does not read them again.
 const UNJOURNALED_INPUTS_MAX: usize = 10_000;
@@ -48,6 +49,7 @@ impl Run {
         }
         self.effects.extend(draft.effects);
         self.report.breaker_changes.extend(draft.breaker_changes);
+        self.report.traced.extend(draft.traced);
         self.report.partner_answers.extend(draft.partner_answers);
         self.report.inputs += 1;
     }
@@ -161,6 +163,7 @@ impl Task {
             restore_point: self.snapshots.restore_point(self.outbox.sent()),
             kept,
         };
+        transaction.carry_traces();
         let record = JournalRecord::Transaction(transaction);
         let bytes = record.encode();
         if let JournalRecord::Transaction(transaction) = record {
@@ -184,7 +187,8 @@ impl Task {
             Verdict::Skipped => {}
             Verdict::Repeated => run.report.repeated += 1,
             Verdict::Taken(cause, draft) => run.take(cause, draft),
-            Verdict::Rejected(cause, draft, reason) => {
+            Verdict::Rejected(cause, mut draft, reason) => {
+                draft.traced.iter_mut().for_each(|traced| traced.outcome = "rejected");
                 run.report.rejected.push(reason);
                 run.take(cause, draft);
             }
@@ -213,7 +217,7 @@ impl Task {
             Ok(message) => message,
             Err(error) => {
                 let correlation = position.to_string();
-                return self.unreadable(&state, source.on_error, &position, record, &correlation, (UnreadableReason::Malformed, &error.0), now_ms, None);
+                return self.unreadable(&state, source.on_error, &position, record, (&correlation, TraceContext::of(&correlation)), (UnreadableReason::Malformed, &error.0), now_ms, None);
             }
         };
         // The broker routes by the same rule; here it also holds for a broker that does not.
@@ -227,6 +231,7 @@ impl Task {
         let context = || {
             let mut context = Context::new(&state, now_ms, self.partition, self.partitions, position.to_string()).with_stores(&self.spec.stores).caused_by(&message.id, &message.correlation, message.trace.trace);
             context.draft.changes.extend(progress.clone());
+            context.draft.traced = self.traced(message.trace, &message.id, &message.kind, &position.to_string(), message.subject.as_deref());
             context.in_transaction(self.place(run))
         };
         if let (Format::Command { .. }, Some(subject)) = (source.format, &message.subject)
@@ -242,7 +247,7 @@ impl Task {
                 let draft = working.into_draft();
                 if draft_bytes(&draft) + RUN_BYTES_MAX > JOURNAL_RECORD_BYTES_MAX {
                     let error = format!("{}: handling it changes more than one transaction may hold", message.kind);
-                    return self.unreadable(&state, source.on_error, &position, record, &message.correlation, (UnreadableReason::TooLarge, &error), now_ms, progress);
+                    return self.unreadable(&state, source.on_error, &position, record, (&message.correlation, message.trace), (UnreadableReason::TooLarge, &error), now_ms, progress);
                 }
                 Ok(Verdict::Taken(position.to_string(), draft))
             }
@@ -251,7 +256,7 @@ impl Task {
                 self.emit_rejection(&mut context, &message, &rejection);
                 Ok(Verdict::Rejected(position.to_string(), context.into_draft(), rejection.reason))
             }
-            Err(Failure::Unreadable(error)) => self.unreadable(&state, source.on_error, &position, record, &message.correlation, (UnreadableReason::Refused, &error.0), now_ms, progress),
+            Err(Failure::Unreadable(error)) => self.unreadable(&state, source.on_error, &position, record, (&message.correlation, message.trace), (UnreadableReason::Refused, &error.0), now_ms, progress),
             Err(Failure::State(error)) => Err(Stop::State(error)),
         }
     }
@@ -296,7 +301,7 @@ impl Task {
         policy: ErrorPolicy,
         position: &Position,
         record: &LogRecord,
-        correlation: &str,
+        (correlation, trace): (&str, TraceContext),
         (reason, error): (UnreadableReason, &str),
         now_ms: i64,
         progress: Option<Change>,
@@ -308,6 +313,7 @@ impl Task {
         }
         let mut context = Context::new(state, now_ms, self.partition, self.partitions, position.to_string()).with_stores(&self.spec.stores).caused_by(&position.to_string(), correlation, trace.trace);
         context.draft.changes.extend(progress);
+        context.draft.traced = self.traced(trace, &position.to_string(), "DeadLetter", &position.to_string(), None);
         let quote = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(DEAD_LETTER_QUOTE_BYTES_MAX)]).into_owned();
         let data = json!({
             "topic": position.topic,
@@ -319,6 +325,7 @@ impl Task {
             "value": quote(&record.value),
         });
         context.emit_to(&self.spec.dead_letters, self.partition, "DeadLetter", &position.to_string(), &data);
+        context.draft.traced.iter_mut().for_each(|traced| traced.outcome = "unreadable");
         Ok(Verdict::Unreadable(reason, Some((position.to_string(), context.into_draft()))))
     }
 
@@ -336,6 +343,7 @@ impl Task {
             let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).with_stores(&self.spec.stores).caused_by(&cause, &timer.correlation, timer.trace().trace);
             context.draft.changes.insert(key.to_vec(), None);
             context.draft.changes.insert(keys::timer_index(&timer.name, &timer.key), None);
+            context.draft.traced = self.traced(timer.trace(), &cause, &timer.name, &cause, Some(&timer.key));
             context.in_transaction(place)
         };
         let mut working = context();
@@ -364,6 +372,7 @@ impl Task {
         let context = || {
             let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).with_stores(&self.spec.stores).caused_by(&cause, &result.call.correlation, result.call.trace().trace);
             context.draft.changes.insert(key.clone(), None);
+            context.draft.traced = self.traced(result.call.span(), &cause, "answer", &cause, None);
             context.in_transaction(place)
         };
         let mut working = context();
@@ -379,6 +388,18 @@ impl Task {
         Ok(())
     }
 
+    /// Returns what is told of an input, if anybody wants to know: where it comes from, what its effects name as their cause, and what it is.
+    fn traced(&self, from: TraceContext, causation: &str, what: &str, cause: &str, subject: Option<&str>) -> Option<InputTraced> {
+        self.is_traced.then(|| InputTraced {
+            context: from.trace.at(span_of_input(from.trace, &self.spec.journal, self.partition, causation)),
+            parent: from.span,
+            what: what.to_owned(),
+            cause: cause.to_owned(),
+            subject: subject.map(str::to_owned),
+            outcome: "taken",
+        })
+    }
+
     /// A timer or an answer that the processor cannot take is not a sender's fault: it goes to the dead letters, so that nothing is lost silently.
     fn failed_inside(&self, mut context: Context<'_>, failure: Failure, cause: &str) -> Result<Draft, Stop> {
         let error = match failure {
@@ -388,6 +409,7 @@ impl Task {
         };
         let data = json!({"topic": self.spec.journal, "partition": self.partition, "processor": self.spec.name, "error": error, "cause": cause});
         context.emit_to(&self.spec.dead_letters, self.partition, "DeadLetter", cause, &data);
+        context.draft.traced.iter_mut().for_each(|traced| traced.outcome = "unreadable");
         Ok(context.into_draft())
     }
 }

@@ -2,9 +2,10 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
-use fluvio_streams::envelope::is_identifier;
+use fluvio_streams::envelope::{TRACEPARENT, is_identifier};
 use fluvio_streams::limits::ID_BYTES_MAX;
 use fluvio_streams::system::{CommandSpec, FieldError};
+use fluvio_streams::trace::{Span, TraceContext};
 use serde_json::{Map, Value};
 
 use super::identifiers;
@@ -23,6 +24,16 @@ pub(super) struct Command {
     pub(super) command_id: String,
     /// The record's value.
     pub(super) value: Value,
+    /// Its trace, and the span that it comes from.
+    pub(super) trace: TraceContext,
+}
+
+impl Command {
+    /// Says of the record that this span has written it.
+    pub(super) fn be_traced_by(&mut self, span: Span) {
+        self.trace.span = Some(span);
+        self.value[TRACEPARENT] = self.trace.to_string().into();
+    }
 }
 
 /// Reads a JSON object. No body at all is an empty object: many commands have no fields.
@@ -92,12 +103,17 @@ pub(super) fn fill(system: &str, spec: &CommandSpec, path_id: Option<&str>, head
         Some(command_id) => command_id,
         None => identifiers::random()?,
     };
+    // The request's own wins; what is no `traceparent` counts as none.
+    let in_body = take_text(&mut body, TRACEPARENT)?;
+    let given = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(TraceContext::parse);
+    let given = given.or_else(|| in_body.as_deref().and_then(TraceContext::parse));
+    body.extend(given.map(|given| (TRACEPARENT.to_owned(), given.to_string().into())));
     let own = [("type", spec.kind.to_owned()), (spec.subject_field, id.clone()), ("commandId", command_id.clone())];
     let own = own.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text)));
     // Routing in the broker looks for the type: it comes first.
     let value = Value::Object(own.chain(body).collect());
     (spec.check)(&value).map_err(|error| Problem::field(INVALID, &error))?;
-    Ok(Command { id, command_id, value })
+    Ok(Command { trace: given.unwrap_or_else(|| TraceContext::of(&command_id)), id, command_id, value })
 }
 
 /// Returns the command id that the sender has chosen, if any: in the body, in a header, or the same in both.

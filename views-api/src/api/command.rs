@@ -22,6 +22,9 @@ use crate::view::{Document, View};
 /// Header that names the command in every answer.
 const COMMAND_ID: HeaderName = HeaderName::from_static("orderflow-command-id");
 
+/// Header that names the trace in every answer, also where the sender has not begun one.
+const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
 /// A command of a system, and the view that shows what becomes of it.
 pub(super) struct CommandRoute {
     pub(super) gateway: Arc<Gateway>,
@@ -40,7 +43,12 @@ pub(super) async fn handle(api: ApiState, route: Arc<CommandRoute>, path_id: Opt
     let connected = gateway.connected().map_err(|why| Problem::new(UNAVAILABLE, format!("commands cannot be taken: {why}")))?;
     let (head, sent) = request.into_parts();
     let fields = body::read(&head.headers, sent).await?;
-    let command = body::fill(gateway.system.name, &route.spec, path_id.as_deref(), &head.headers, fields)?;
+    let mut command = body::fill(gateway.system.name, &route.spec, path_id.as_deref(), &head.headers, fields)?;
+    let parent = command.trace.span;
+    if api.observer.wants_traces() {
+        // What follows is due to this request, and the request to whoever sent it.
+        command.be_traced_by(command.trace.trace.span(&["http", &command.id, &command.command_id]));
+    }
 
     let mut registration = gateway.waiters.register(&command.command_id, route.spec.kind, &command.id);
     let value = command.value.to_string().into_bytes();
@@ -53,7 +61,14 @@ pub(super) async fn handle(api: ApiState, route: Arc<CommandRoute>, path_id: Opt
         () = api.shutdown.cancelled() => None,
     };
     let outcome = decision.as_ref().map(|decision| decision.outcome);
-    api.observer.observe(Event::CommandDecided { system: gateway.system.name, command: route.spec.kind, outcome, elapsed: started.elapsed() });
+    api.observer.observe(Event::CommandDecided {
+        system: gateway.system.name,
+        command: route.spec.kind,
+        outcome,
+        trace: command.trace,
+        parent,
+        elapsed: started.elapsed(),
+    });
     match decision {
         Some(decision) => decided(&api, &route, &command, &decision).await,
         None => Ok(undecided(&route, &command)),
@@ -164,6 +179,9 @@ fn add_headers(response: &mut Response, command: &Command, decision: Option<&Dec
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_bytes(command.command_id.as_bytes()) {
         headers.insert(COMMAND_ID, value);
+    }
+    if let Ok(value) = HeaderValue::from_str(&command.trace.to_string()) {
+        headers.insert(TRACE_RESPONSE, value);
     }
     if let Some(value) = decision.and_then(|decision| HeaderValue::from_str(&decision.position.to_string()).ok()) {
         headers.insert(POSITION, value);

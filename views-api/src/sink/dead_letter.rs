@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fluvio_streams::envelope::Provenance;
 use fluvio_streams::log::{Log, LogError, Writer};
 use fluvio_streams::partitioner::partition_for;
 use fluvio_streams::record::NewRecord;
 use fluvio_streams::system::System;
 use fluvio_streams::time::{Clock, SystemClock, format_rfc3339};
+use fluvio_streams::trace::TraceContext;
 use serde_json::json;
 
 use super::fold::Refusal;
@@ -65,22 +67,32 @@ impl DeadLetters {
     }
 }
 
-/// Renders the dead letter as a CloudEvent. Its correlation is its own id, not that of the command behind the event: the command has its outcome elsewhere.
+/// Renders the dead letter as a CloudEvent. Its correlation is its own id, not that of the command behind the event: the command has its outcome elsewhere. Its trace is that of the event.
 fn render(view: &View, partition: u32, refusal: &Refusal) -> Vec<u8> {
-    let source = format!("/{}-{}-view/{partition}", view.system, view.collection);
-    let id = format!("{}/{}/{partition}/{}", source.trim_start_matches('/'), view.topic, refusal.offset);
+    let processor = format!("{}-view", view.collection);
+    let source = format!("/{}/{processor}/{partition}", view.system);
+    let place = format!("{}/{partition}/{}", view.topic, refusal.offset);
+    let id = format!("{}-{processor}/{partition}/{place}", view.system);
+    // A sink has no journal. What it says of a record twice is the same letter, so the record's place stands for the transaction.
+    let provenance = Provenance { journal: format!("{}-{processor}", view.system), partition, epoch: 0, sequence: refusal.offset.unsigned_abs() + 1, index: 0 };
+    let trace = refusal.trace.unwrap_or_else(|| TraceContext::of(&place)).trace;
     let letter = json!({
         "specversion": "1.0",
         "type": "DeadLetter",
         "id": id,
         "source": source,
+        "subject": place,
         "time": format_rfc3339(SystemClock.now_ms()),
         "datacontenttype": "application/json",
+        "causationid": place,
         "correlationid": id,
+        "provenance": provenance.render(),
+        "traceparent": trace.at(view.span(trace, partition, &place)).to_string(),
         "data": {
             "topic": view.topic,
             "partition": partition,
             "offset": refusal.offset,
+            "processor": processor,
             "error": format!("view `{}`: {}", view.collection, refusal.error),
             "key": refusal.key.as_deref().map(quote),
             "value": quote(&refusal.value),

@@ -16,7 +16,7 @@ use super::{Sink, SinkError};
 use crate::backoff::Backoff;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, FETCHES_QUEUED_MAX};
 use crate::store::Batch;
-use crate::telemetry::Event;
+use crate::telemetry::{Event, EventViewed};
 
 /// Follows the partition until `shutdown`. May be stopped anywhere: what is stored is always whole.
 pub(super) async fn run(sink: Arc<Sink>, partition: u32, shutdown: CancellationToken) {
@@ -141,12 +141,14 @@ async fn apply(sink: &Sink, partition: u32, records: Vec<LogRecord>, next_offset
     if !changes.is_empty() {
         let ids: Vec<String> = changes.iter().map(|change| change.id.clone()).collect::<BTreeSet<_>>().into_iter().collect();
         let stored = sink.store.get(&sink.view, &ids).await?;
-        folded = fold(sink.projection.as_ref(), partition, changes, stored, &mut refusals);
+        let is_traced = sink.observer.wants_traces() || tracing::enabled!(tracing::Level::DEBUG);
+        folded = fold((&sink.view, sink.projection.as_ref()), partition, changes, stored, is_traced, &mut refusals);
     }
     if let Some(first) = refusals.first() {
         sink.dead_letters.write(&sink.view, partition, &refusals).await?;
         sink.observer.observe(Event::RecordsRefused { view: &sink.view, partition, records: refusals.len(), first_error: &first.error });
     }
+    let traced = std::mem::take(&mut folded.traced);
     let documents = sink.store.apply(&sink.view, Batch { partition, documents: folded.documents, next_offset }).await?;
     sink.observer.observe(Event::ViewAdvanced {
         view: &sink.view,
@@ -157,5 +159,11 @@ async fn apply(sink: &Sink, partition: u32, records: Vec<LogRecord>, next_offset
         last_event_ms: folded.last_event_ms,
         elapsed: started.elapsed(),
     });
+    if !traced.is_empty() {
+        sink.observer.observe(Event::EventsTraced { view: &sink.view, events: &traced, took: started.elapsed() });
+        for EventViewed { context, what, position, document, .. } in &traced {
+            tracing::debug!(view = sink.view.name(), trace_id = %context.trace, what, position, document, "event is in the view");
+        }
+    }
     Ok(())
 }

@@ -104,7 +104,7 @@ pub(super) struct Letter {
     /// Which timer or answer it is about, if it is about no record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cause: Option<String>,
-    /// Who could not take it; `None`: a view.
+    /// Who could not take it; `None`: a view, before views said which.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) processor: Option<String>,
     pub(super) error: String,
@@ -120,6 +120,11 @@ pub(super) struct Letter {
 }
 
 impl Letter {
+    /// Returns true if it is a view that could not take the record.
+    pub(super) fn is_of_view(&self) -> bool {
+        self.processor.as_deref().is_none_or(|processor| processor.ends_with("-view"))
+    }
+
     /// Returns the place of the record that it is about, if it is about one.
     pub(super) fn about(&self) -> Option<Position> {
         self.offset.map(|offset| Position { topic: self.topic.clone(), partition: self.partition, offset })

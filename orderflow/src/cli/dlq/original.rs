@@ -56,7 +56,7 @@ impl Original {
         if letter.topic == system.commands_topic {
             return Ok(NewRecord { value: payload.into(), ..record });
         }
-        if letter.processor.is_none() {
+        if letter.is_of_view() {
             return Err(format!("the view is at fault, not the record ({}): mend it and have the views rebuilt, see docs/operating.md", letter.topic));
         }
         Err(format!(

@@ -49,6 +49,6 @@ pub(super) fn take(cx: &mut Context<'_>, follower: &FollowerNames, id: &str) -> 
 
 /// Tells the sender of a parked command that it is refused.
 pub(super) fn refuse(cx: &mut Context<'_>, rejections: &str, id: &str, command: &Parked, rejection: &Rejection) {
-    cx.set_correlation(&command.correlation);
+    cx.set_origin(&command.origin());
     command.sent.refuse(cx, rejections, id, rejection);
 }

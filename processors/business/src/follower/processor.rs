@@ -105,6 +105,7 @@ impl<B: Business> Follower<B> {
             command_id: command_id.map(str::to_owned),
             reason: reason.map(str::to_owned),
             correlation: message.correlation.clone(),
+            trace: message.trace.trace.unless_of(&message.correlation),
         };
         match cx.get::<Followed>(&self.store, id)? {
             Some(mut followed) => Ok(self.take(cx, id, &mut followed, &command)?),
@@ -168,7 +169,7 @@ impl<B: Business> Follower<B> {
     /// Takes or refuses the commands that waited for the aggregate.
     fn take_parked(&self, cx: &mut Context<'_>, id: &str, followed: &mut Followed) -> Result<(), Failure> {
         for command in parking::take(cx, &self.names, id)? {
-            cx.set_correlation(&command.correlation);
+            cx.set_origin(&command.origin());
             match self.take(cx, id, followed, &command) {
                 Ok(()) => {}
                 Err(Failure::Rejected(rejection)) => parking::refuse(cx, &self.rejections, id, &command, &rejection),

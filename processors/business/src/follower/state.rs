@@ -1,5 +1,6 @@
 //! What a follower remembers of one aggregate.
 
+use fluvio_streams::trace::{Origin, Trace};
 use serde::{Deserialize, Serialize};
 
 use crate::front::commands::Sent;
@@ -55,4 +56,14 @@ pub struct Parked {
     pub reason: Option<String>,
     /// Correlation of the command.
     pub correlation: String,
+    /// Its trace, if that does not follow from the correlation.
+    #[serde(rename = "traceparent", default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
+}
+
+impl Parked {
+    /// Returns to which command it goes back.
+    pub fn origin(&self) -> Origin {
+        Origin::kept(&self.correlation, self.trace)
+    }
 }

@@ -164,18 +164,18 @@ impl<'d, 'c, B: Business> Desk<'d, 'c, B> {
             self.cx.cancel_timer(PREPARE_TIMER, self.id)?;
         }
         if let Some(reason) = abandoned.filter(|_| self.aggregate.status == Status::Pending) {
-            let correlation = self.cx.correlation().to_owned();
+            let origin = self.cx.origin();
             self.resume();
             self.record(&Event::Abandoned { reason: reason.to_owned() });
-            self.cx.set_correlation(&correlation);
+            self.cx.set_origin(&origin);
         }
         self.record(event);
         Ok(())
     }
 
-    /// Goes on under the correlation of the command that the aggregate last obeyed.
+    /// Goes on as what goes back to the command that the aggregate last obeyed.
     fn resume(&mut self) {
-        self.cx.set_correlation(&self.aggregate.correlation);
+        self.cx.set_origin(&self.aggregate.origin());
     }
 
     fn close(self) -> Result<(), StateError> {
@@ -220,7 +220,7 @@ impl<B: Business> Front<B> {
             Command::Cancel { reason } => {
                 let event = decide::cancel(names, desk.aggregate.status, reason)?;
                 desk.end(&event, Some(names.words.cancelled))?;
-                desk.aggregate.correlation = desk.cx.correlation().to_owned();
+                desk.aggregate.obey(desk.cx.origin());
             }
             Command::Open(_) => {}
         }
@@ -235,7 +235,7 @@ impl<B: Business> Front<B> {
             return Err(Rejection::new(words.exists, format!("there is already {} `{id}`", words.noun.to_lowercase())).into());
         }
         let Opening { customer_id, amount, details, told } = opening;
-        let aggregate = Aggregate::new(incarnation(&message.position), customer_id, amount, details, message.correlation.clone());
+        let aggregate = Aggregate::new(incarnation(&message.position), customer_id, amount, details, message.origin());
         let mut desk = Desk { front: self, before: aggregate.account(), cx, id, aggregate };
         desk.record(&Event::Requested { told });
         if B::prepare(desk.cx, id, &desk.aggregate)? {
@@ -250,7 +250,7 @@ impl<B: Business> Front<B> {
     fn retry(&self, desk: &mut Desk<'_, '_, B>) -> Result<(), Failure> {
         let words = &B::NAMES.words;
         decide::retry(&B::NAMES, desk.aggregate.status)?;
-        let correlation = desk.cx.correlation().to_owned();
+        let origin = desk.cx.origin();
         let verdict = self.guard.again(desk.cx, desk.id)?;
         match verdict {
             Verdict::Nothing if desk.aggregate.attempts >= self.guard.config().attempts_max => {
@@ -260,7 +260,7 @@ impl<B: Business> Front<B> {
             Verdict::Requested { attempt } => desk.record(&Event::AttemptStarted { attempt }),
             verdict => desk.settle(verdict, true),
         }
-        desk.aggregate.correlation = correlation;
+        desk.aggregate.obey(origin);
         Ok(())
     }
 
@@ -281,12 +281,12 @@ impl<B: Business> Front<B> {
         if aggregate.is_none() && !accepts {
             return Err(nobody(names, &message.kind, &replied.id).into());
         }
-        // What the guard does goes on under the correlation of the command that the aggregate last obeyed.
-        let correlation = aggregate.as_ref().map_or_else(|| cx.correlation().to_owned(), |aggregate| aggregate.correlation.clone());
-        cx.set_correlation(&correlation);
+        // What the guard does goes back to the command that the aggregate last obeyed.
+        let origin = aggregate.as_ref().map_or_else(|| cx.origin(), Aggregate::origin);
+        cx.set_origin(&origin);
         let verdict = match self.guard.on_reply(cx, &replied.id, replied.attempt, replied.incarnation.as_deref(), reply)? {
             Verdict::Stray { .. } => {
-                cx.set_correlation(&message.correlation);
+                cx.set_origin(&message.origin());
                 return stray::accepted(cx, names, &self.wiring.requests, &replied);
             }
             verdict => verdict,
@@ -358,7 +358,7 @@ impl<B: Business> Front<B> {
         match (event, desk) {
             (Ok(event), Some(mut desk)) => {
                 desk.record(&event);
-                desk.aggregate.correlation = message.correlation.clone();
+                desk.aggregate.obey(message.origin());
                 Ok(desk.close()?)
             }
             // The follower took the command, but the front's word is final: its sender is told, by the name of what was sent.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fluvio_streams::record::Position;
+use fluvio_streams::trace::{Origin, Trace};
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
@@ -118,6 +119,9 @@ pub struct Aggregate<D> {
     pub captures: BTreeMap<u32, Capture>,
     /// Correlation of the last command that changed it: what follows from replies and timers belongs to that.
     pub correlation: String,
+    /// Its trace, if that does not follow from the correlation.
+    #[serde(rename = "traceparent", default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
     /// Ids that senders gave to the last commands.
     pub command_ids: Vec<String>,
     /// What the business remembers.
@@ -126,9 +130,22 @@ pub struct Aggregate<D> {
 
 impl<D> Aggregate<D> {
     /// Returns a new aggregate that waits for the partner.
-    pub fn new(incarnation: String, customer_id: String, amount: i64, details: D, correlation: String) -> Self {
+    pub fn new(incarnation: String, customer_id: String, amount: i64, details: D, origin: Origin) -> Self {
         let (captures, command_ids) = (BTreeMap::new(), Vec::new());
-        Self { incarnation, customer_id, amount, status: Status::Pending, deferred: None, attempts: 0, captures, correlation, command_ids, details }
+        let trace = origin.trace.unless_of(&origin.correlation);
+        let Origin { correlation, .. } = origin;
+        Self { incarnation, customer_id, amount, status: Status::Pending, deferred: None, attempts: 0, captures, correlation, trace, command_ids, details }
+    }
+
+    /// Returns to which command that goes back what follows from replies and timers.
+    pub fn origin(&self) -> Origin {
+        Origin::kept(&self.correlation, self.trace)
+    }
+
+    /// Remembers a command that it has obeyed.
+    pub fn obey(&mut self, origin: Origin) {
+        self.trace = origin.trace.unless_of(&origin.correlation);
+        self.correlation = origin.correlation;
     }
 
     /// Folds an event in.

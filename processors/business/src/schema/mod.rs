@@ -6,6 +6,7 @@
 pub mod check;
 pub mod records;
 
+use fluvio_streams::envelope::TRACEPARENT;
 use serde_json::{Map, Value, json};
 
 use crate::limits::{AMOUNT_WON_MAX, TEXT_BYTES_MAX};
@@ -124,6 +125,11 @@ pub fn nullable(mut schema: Value) -> Value {
     schema
 }
 
+/// Returns the schema of what says to which trace a record belongs.
+pub fn traceparent() -> Value {
+    text("W3C Trace Context: the trace that goes back to the command, and the span that wrote this. What is no `traceparent` is ignored.")
+}
+
 /// Returns the schema of an envelope: the CloudEvent around every event. Its `data` is of the schema of its `type` in its topic.
 pub fn envelope() -> Value {
     let must = [
@@ -141,5 +147,6 @@ pub fn envelope() -> Value {
     ];
     must.into_iter()
         .fold(Object::default(), |object, (name, schema)| object.must(name, schema))
+        .may(TRACEPARENT, traceparent())
         .schema("A CloudEvent in JSON, with what is said of it beside its data.")
 }

@@ -1,9 +1,10 @@
 //! The records that every business has, described by its names.
 
+use fluvio_streams::envelope::TRACEPARENT;
 use fluvio_streams::system::{RecordSpec, Writer};
 use serde_json::{Value, json};
 
-use super::{Object, count, flag, free_text, id, nullable, one_of, text, time, won};
+use super::{Object, count, flag, free_text, id, nullable, one_of, text, time, traceparent, won};
 use crate::follower::FollowerNames;
 use crate::front::commands::{BREAKER_FORCED, FORCE_BREAKER, RESET_BREAKER};
 use crate::front::state::Status;
@@ -33,11 +34,11 @@ fn record(topic: &str, kind: &str, writer: Writer, object: Object, description: 
     RecordSpec { topic: topic.to_owned(), kind: kind.to_owned(), writer, follower: None, schema: object.schema(description) }
 }
 
-/// Returns the schema of a command of a type: `fields` are those beside `type` and `commandId`.
+/// Returns the schema of a command of a type: `fields` are those beside `type`, `commandId` and `traceparent`.
 pub fn command(kind: &str, fields: Object, description: &str) -> Value {
     let type_of = json!({"const": kind, "description": "Command type."});
     let command_id = id("Chosen by the sender: the same command sent twice under it has the effect of once.");
-    Object::default().must("type", type_of).may("commandId", command_id).and(fields).schema(description)
+    Object::default().must("type", type_of).may("commandId", command_id).may(TRACEPARENT, traceparent()).and(fields).schema(description)
 }
 
 /// Returns the schema of a command of a business: of its front or of a follower.
