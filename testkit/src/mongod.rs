@@ -5,9 +5,9 @@ use std::{
     fs::File,
     hash::{BuildHasher, RandomState},
     io,
-    net::{Ipv4Addr, TcpListener},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Instant, SystemTime},
 };
@@ -15,7 +15,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    limits::{LOG_QUOTE_BYTES_MAX, PORTS_TRIED_MAX, START_POLL_INTERVAL, START_TIMEOUT},
+    limits::{PORTS_TRIED_MAX, START_POLL_INTERVAL, START_TIMEOUT},
+    process::{Watchdog, end, free_port, tail, with_sources},
     tools::{self, ToolError},
 };
 
@@ -224,61 +225,10 @@ impl Drop for Process {
     }
 }
 
-/// Kills the server and removes its data if the test process dies without dropping [`Mongod`] (killed, aborted, or
-/// left through `exit`): a shell that waits for the other end of its standard input to go away.
-#[derive(Debug)]
-struct Watchdog {
-    child: Child,
-    alive: Option<ChildStdin>,
-}
-
-impl Watchdog {
-    fn over(server: &Child, directory: &Path) -> io::Result<Self> {
-        let mut child = Command::new("sh")
-            .args(["-c", r#"read -r dismissed && exit; kill -9 "$1"; rm -rf "$2""#, "mongod-watchdog"])
-            .arg(server.id().to_string())
-            .arg(directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let alive = child.stdin.take();
-        Ok(Self { child, alive })
-    }
-
-    /// Ends the watch. Comes before the server is reaped: from then on its process id may be another's.
-    fn dismiss(&mut self) {
-        if let Some(mut alive) = self.alive.take() {
-            let _ = io::Write::write_all(&mut alive, b"dismissed\n");
-        }
-        let _ = self.child.wait();
-    }
-}
-
-fn end(mut child: Child) {
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
 fn fresh_database() -> String {
     // Every `RandomState` has keys of its own, so that this differs also within one tick of the clock.
     let unique = RandomState::new().hash_one((std::process::id(), SystemTime::now()));
     format!("orderflow-test-{unique:016x}")
-}
-
-/// The end of a log, cut to what an error can show.
-fn tail(log: &str) -> String {
-    let start = log.len().saturating_sub(LOG_QUOTE_BYTES_MAX);
-    let start = (start..=log.len()).find(|&at| log.is_char_boundary(at)).unwrap_or(0);
-    log[start..].trim().to_owned()
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn failed(action: &'static str) -> impl FnOnce(io::Error) -> MongodError {

@@ -61,6 +61,8 @@ fn main() -> anyhow::Result<()> {
         Chore::Tools => {
             let mongod = orderflow_testkit::tools::pinned_mongod(&orderflow_testkit::tools::directory())?;
             println!("mongod: {}", mongod.display());
+            let prometheus = orderflow_testkit::tools::pinned_prometheus(&orderflow_testkit::tools::directory())?;
+            println!("prometheus: {}\npromtool: {}", prometheus.server.display(), prometheus.promtool.display());
             Ok(())
         }
     }
