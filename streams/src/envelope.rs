@@ -137,6 +137,7 @@ fn read_event(position: Position, text: &str, timestamp_ms: i64) -> Result<Messa
     let data = header.data.ok_or_else(|| Unreadable(format!("{kind}: field `data` is missing")))?;
     let id_is_explicit = header.id.is_some();
     let id = bounded("id", header.id.unwrap_or_else(|| position.to_string()))?;
+    let correlation = bounded("correlationid", header.correlationid.unwrap_or_else(|| id.clone()))?;
     Ok(Message {
         subject: header.subject.map(|subject| bounded("subject", subject)).transpose()?,
         trace: trace(header.traceparent.as_deref(), &correlation),
@@ -219,10 +220,10 @@ pub struct Event {
     pub correlation: String,
     /// JSON text of the payload.
     pub data: String,
-}
     /// Its trace, if that does not follow from the correlation id. A transaction carries it beside the event.
     #[serde(skip)]
     pub trace: Option<Trace>,
+}
 
 /// The members of the wire form, in the order in which they are written: `type` early, so that routing in the broker finds it soon.
 #[derive(Serialize)]
@@ -238,8 +239,8 @@ struct Wire<'a> {
     causationid: &'a str,
     correlationid: &'a str,
     provenance: &'a str,
-    data: &'a RawValue,
     traceparent: &'a str,
+    data: &'a RawValue,
 }
 
 /// Returns the id of the event that is effect `index` of transaction `sequence`. The epoch is not in it, so a repeat after a takeover has the same id.
@@ -256,9 +257,9 @@ pub(crate) fn event_id(journal: &str, partition: u32, sequence: u64, index: u32)
 pub fn render(event: &Event, provenance: &Provenance, source: &str, time_ms: i64) -> Result<Vec<u8>, Unreadable> {
     let data: &RawValue = serde_json::from_str(&event.data).map_err(|error| Unreadable(format!("{}: payload is not JSON: {error}", event.kind)))?;
     let id = event_id(&provenance.journal, provenance.partition, provenance.sequence, provenance.index);
-    let wire = Wire {
     let trace = event.trace.unwrap_or_else(|| Trace::of(&event.correlation));
     let span = span_of_input(trace, &provenance.journal, provenance.partition, &event.causation);
+    let wire = Wire {
         specversion: "1.0",
         kind: &event.kind,
         id: &id,
@@ -269,8 +270,8 @@ pub fn render(event: &Event, provenance: &Provenance, source: &str, time_ms: i64
         causationid: &event.causation,
         correlationid: &event.correlation,
         provenance: &provenance.render(),
-        data,
         traceparent: &trace.at(span).to_string(),
+        data,
     };
     serde_json::to_vec(&wire).map_err(|error| Unreadable(format!("{}: {error}", event.kind)))
 }

@@ -135,10 +135,10 @@ pub trait Processor: Send + Sync + 'static {
     fn totals(&self) -> &'static [&'static str] {
         &[]
     }
-}
 
     /// Names of the timers that this processor sets and takes. Once it names them it sets no others, and while one is pending that it does not name any more, it does not start: it would fire for
     /// nothing. `None`: nobody says, and nothing is checked.
     fn timers(&self) -> Option<Vec<String>> {
         None
     }
+}

@@ -33,9 +33,9 @@ use crate::trace::InputTraced;
 use outbox::Outbox;
 use recovery::Progress;
 use run::Pending;
-pub use snapshot::SnapshotPolicy;
 pub use schema::Incompatible;
 use schema::SchemaEntry;
+pub use snapshot::SnapshotPolicy;
 use snapshot::Snapshots;
 
 /// Why an incarnation of a task ends. The runner starts another one; what differs is how long it waits and how loudly it says so.
@@ -93,7 +93,6 @@ pub enum Stop {
         /// What is wrong with it.
         detail: String,
     },
-    /// The local store failed.
     /// This program is not one for the state that the task has. Nothing was changed.
     #[error("this program cannot go on with the state: {0}")]
     Incompatible(#[from] Incompatible),
@@ -105,6 +104,7 @@ pub enum Stop {
         /// Store or timer.
         what: String,
     },
+    /// The local store failed.
     #[error("local store failed")]
     State(#[from] StateError),
 }
@@ -121,9 +121,9 @@ impl Stop {
             Self::Gap { .. } => "source_gap",
             Self::SenderWentBack { .. } => "sender_went_back",
             Self::Policy { .. } => "policy",
-            Self::State(_) => "store_failed",
             Self::Incompatible(_) => "incompatible",
             Self::Undeclared { .. } => "undeclared",
+            Self::State(_) => "store_failed",
         }
     }
 }
@@ -227,12 +227,12 @@ pub struct Task {
     adopt: Option<u64>,
     timers: BTreeSet<Vec<u8>>,
     calls: BTreeMap<String, Call>,
+    schema: SchemaEntry,
     totals: BTreeMap<String, i64>,
     source_offsets: Vec<i64>,
     /// Offsets of stubs and repeats that no transaction has recorded yet.
     unjournaled_inputs: usize,
     pending: Option<Pending>,
-    schema: SchemaEntry,
     last_time_ms: i64,
     replay_buffer: Vec<Change>,
 }
@@ -271,13 +271,13 @@ impl Task {
             adopt: None,
             timers: BTreeSet::new(),
             calls: BTreeMap::new(),
+            schema: SchemaEntry::default(),
             totals: BTreeMap::new(),
             unjournaled_inputs: 0,
             pending: None,
             last_time_ms: progress.time_ms,
             replay_buffer: Vec::new(),
         };
-            schema: SchemaEntry::default(),
         task.load_mirrors()?;
         Ok(task)
     }
@@ -322,6 +322,7 @@ impl Task {
         if self.applied.fold.owner != self.owner {
             return Err(Stop::Fenced { epoch: self.applied.fold.epoch });
         }
+        self.check_compatible()?;
         self.phase = Phase::Owner { expected: self.applied.offset };
         Ok(Committed { effects: self.render(self.outbox.unsent_effects())?, calls: self.calls.values().cloned().collect() })
     }
@@ -335,7 +336,6 @@ impl Task {
     pub fn begin_source(&mut self, source: usize, start: i64) {
         if self.source_offsets[source] == 0 {
             self.source_offsets[source] = start;
-        self.check_compatible()?;
         }
     }
 
@@ -481,6 +481,7 @@ impl Task {
                     self.totals.insert(String::from_utf8_lossy(&key[1..]).into_owned(), total);
                 }
             }
+            (Some(b'v'), _) => self.schema.recorded = value.map(<[u8]>::to_vec),
             (Some(b'o'), Some(bytes)) => {
                 let source = self.spec.sources.iter().position(|source| keys::source(&source.topic) == key);
                 if let (Some(source), Ok(offset)) = (source, bytes.try_into().map(i64::from_be_bytes)) {
@@ -494,7 +495,6 @@ impl Task {
     fn load_mirrors(&mut self) -> Result<(), StateError> {
         for family in *b"tcnov" {
             let (mut from, to) = keys::family(family);
-            (Some(b'v'), _) => self.schema.recorded = value.map(<[u8]>::to_vec),
             loop {
                 let page = self.store.range(&from, &to, 1_000)?;
                 let Some((last, _)) = page.last() else { break };

@@ -218,13 +218,13 @@ impl TestDriver {
         panic!("the topology does not come to rest");
     }
 
-    /// Moves the clock forward, stopping at every timer and answer on the way.
-    pub fn advance(&mut self, by_ms: i64) {
     /// Lets every task act once; returns false if none had anything to do.
     pub fn turn(&mut self) -> bool {
         self.round()
     }
 
+    /// Moves the clock forward, stopping at every timer and answer on the way.
+    pub fn advance(&mut self, by_ms: i64) {
         let target = self.now_ms + by_ms;
         self.run_until_idle();
         while let Some(due) = self.next_due_ms().filter(|due| *due <= target) {

@@ -68,10 +68,10 @@ pub struct Context<'a> {
     pub(crate) correlation: String,
     trace: Trace,
     pub(crate) identity: String,
+    stores: &'a [StoreSpec],
     transaction: Place<'a>,
 }
 
-    stores: &'a [StoreSpec],
 /// Where the effects of an input will stand in the journal.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Place<'a> {
@@ -213,6 +213,7 @@ impl<'a> Context<'a> {
         if from < to {
             merged.extend(self.draft.changes.range(from..to).map(|(key, value)| (key.clone(), value.clone())));
         }
+        let spec = self.spec(store);
         let entries = merged.into_iter().filter_map(|(key, value)| value.map(|value| (key, value)));
         entries
             .take(limit)
@@ -238,7 +239,6 @@ impl<'a> Context<'a> {
 
     /// Emits an event to a given partition of `topic`.
     ///
-        let spec = self.spec(store);
     /// # Panics
     /// If the data does not serialize to JSON.
     pub fn emit_to<T: Serialize>(&mut self, topic: &str, partition: u32, kind: &str, subject: &str, data: &T) {

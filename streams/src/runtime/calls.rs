@@ -1,19 +1,21 @@
 //! Makes a task's calls to outside systems, a bounded number at once.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
 use super::Runner;
 use crate::limits::CALLS_RUNNING_MAX;
 use crate::processor::{Call, CallResult};
+use crate::telemetry::Event;
 
 /// The calls of one incarnation. Dropping it abandons them: the next one makes them again.
 #[derive(Default)]
 pub(super) struct Calls {
     /// With them whether an earlier incarnation may have made them.
     waiting: VecDeque<(Call, bool)>,
-    running: JoinSet<CallResult>,
+    running: JoinSet<(CallResult, Duration)>,
 }
 
 impl Calls {
@@ -31,8 +33,9 @@ impl Calls {
                 continue;
             };
             self.running.spawn(async move {
+                let began = Instant::now();
                 let response = if again { handler.call_again(&call).await } else { handler.call(&call).await };
-                CallResult { call, response }
+                (CallResult { call, response }, began.elapsed())
             });
         }
     }

@@ -145,13 +145,13 @@ impl Task {
 
     /// Makes the transaction of a run, and takes along a part of a snapshot.
     pub(super) fn seal(&mut self, mut run: Run, now_ms: i64) -> Result<Vec<u8>, Stop> {
-        let kept = self.keep(&run, now_ms)?;
-        for (source, offset) in self.spec.sources.iter().zip(&self.source_offsets) {
         self.check_declared(&run.changes)?;
         run.changes.extend(self.schema.change());
+        let kept = self.keep(&run, now_ms)?;
+        for (source, offset) in self.spec.sources.iter().zip(&self.source_offsets) {
             run.changes.insert(keys::source(&source.topic), Some(offset.to_be_bytes().to_vec()));
         }
-        let transaction = Transaction {
+        let mut transaction = Transaction {
             owner: self.owner.clone(),
             epoch: self.applied.fold.epoch,
             sequence: self.next_sequence(),

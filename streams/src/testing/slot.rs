@@ -128,8 +128,8 @@ impl TestDriver {
             if self.crash_point(index) {
                 return Ok(true);
             }
-            let fence = task.fence();
             task.check_compatible()?;
+            let fence = task.fence();
             self.append(&journal, partition, None, fence);
             fenced = true;
             if self.crash_point(index) {
