@@ -31,5 +31,5 @@ pub mod telemetry;
 pub mod testing;
 pub mod time;
 pub mod topology;
-pub mod window;
 pub mod trace;
+pub mod window;

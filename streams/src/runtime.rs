@@ -30,9 +30,9 @@ use crate::task::SnapshotPolicy;
 use crate::telemetry::{Event, NoObserver, Observer, Phase, TaskName, with_sources};
 use crate::time::{Clock, SystemClock};
 use crate::topology::{ProcessorSpec, Topology, TopologyError};
+use crate::trace::InputTraced;
 
 /// Makes calls to one outside system.
-use crate::trace::InputTraced;
 ///
 /// A call may be made again after a crash with the same id: the other side must honour it as an idempotency key.
 #[async_trait::async_trait]
@@ -321,10 +321,6 @@ impl Runner {
         });
     }
 
-    fn is_running(&self) -> bool {
-        self.statuses.borrow().get(&self.id()).is_some_and(|status| status.phase == Phase::Running)
-    }
-
     /// Returns true if anybody wants to know of each input.
     fn is_traced(&self) -> bool {
         self.options.observer.wants_traces() || tracing::enabled!(tracing::Level::DEBUG)
@@ -338,6 +334,10 @@ impl Runner {
         for InputTraced { context, what, cause, subject, outcome, .. } in inputs {
             tracing::debug!(task = self.id(), trace_id = %context.trace, what, cause, subject, outcome, "input was taken");
         }
+    }
+
+    fn is_running(&self) -> bool {
+        self.statuses.borrow().get(&self.id()).is_some_and(|status| status.phase == Phase::Running)
     }
 
     /// Returns once this instance has nothing to do for the task any more, or less than before: then the incarnation is told to stop.
