@@ -60,6 +60,8 @@ pub struct Prometheus {
     _process: Process,
     directory: TempDir,
     port: u16,
+    /// Labels of whatever it scrapes, as JSON.
+    labels: String,
 }
 
 impl Prometheus {
@@ -81,16 +83,25 @@ impl Prometheus {
     /// # Errors
     /// [`PrometheusError`] if it cannot be started.
     pub fn try_start(targets: &[String], rules: &[PathBuf]) -> Result<Self, PrometheusError> {
+        Self::try_start_labelled(targets, &[], rules)
+    }
+
+    /// Returns a new server that puts these labels on whatever it scrapes, as a ServiceMonitor does with the namespace.
+    ///
+    /// # Errors
+    /// [`PrometheusError`] if it cannot be started.
+    pub fn try_start_labelled(targets: &[String], labels: &[(&str, &str)], rules: &[PathBuf]) -> Result<Self, PrometheusError> {
+        let labels = labels.iter().map(|(name, value)| format!("{name:?}: {value:?}")).collect::<Vec<_>>().join(", ");
         let program = tools::prometheus()?.server;
         let directory = tempfile::Builder::new().prefix("orderflow-prometheus-").tempdir().map_err(failed("create a directory for Prometheus"))?;
         fs::write(directory.path().join("prometheus.yml"), configuration(rules)).map_err(failed("write the settings of Prometheus"))?;
-        write_targets(directory.path(), targets)?;
+        write_targets(directory.path(), targets, &labels)?;
         let mut ports_left = PORTS_TRIED_MAX;
         loop {
             let port = free_port().map_err(failed("find a free port for Prometheus"))?;
             ports_left -= 1;
             match Process::start(&program, directory.path(), port) {
-                Ok(process) => return Ok(Self { _process: process, directory, port }),
+                Ok(process) => return Ok(Self { _process: process, directory, port, labels }),
                 Err(PrometheusError::Ended { log, .. }) if ports_left > 0 && log.contains(PORT_TAKEN) => {}
                 Err(error) => return Err(error),
             }
@@ -107,7 +118,7 @@ impl Prometheus {
     /// # Errors
     /// [`PrometheusError::System`] if the list cannot be written.
     pub fn set_targets(&self, targets: &[String]) -> Result<(), PrometheusError> {
-        write_targets(self.directory.path(), targets)
+        write_targets(self.directory.path(), targets, &self.labels)
     }
 }
 
@@ -119,10 +130,10 @@ fn configuration(rules: &[PathBuf]) -> String {
 }
 
 /// Whole or not at all: Prometheus reads it whenever it changes.
-fn write_targets(directory: &Path, targets: &[String]) -> Result<(), PrometheusError> {
+fn write_targets(directory: &Path, targets: &[String], labels: &str) -> Result<(), PrometheusError> {
     let targets: Vec<String> = targets.iter().map(|target| format!("{target:?}")).collect();
     let new = directory.join("targets.new");
-    fs::write(&new, format!("[{{\"targets\": [{}]}}]", targets.join(", "))).map_err(failed("write the targets of Prometheus"))?;
+    fs::write(&new, format!("[{{\"targets\": [{}], \"labels\": {{{labels}}}}}]", targets.join(", "))).map_err(failed("write the targets of Prometheus"))?;
     fs::rename(&new, directory.join("targets.json")).map_err(failed("put the targets of Prometheus in place"))
 }
 

@@ -36,14 +36,6 @@ const PYTHON_FLUVIO_PACKAGES: [(&str, &[&str]); 2] = [
 ];
 const PYTHON_FLUVIO_VERSION: &str = "0.21.0";
 
-/// Debian's package that carries `prometheus` and `promtool`, and the hash of its file for x86-64.
-const PROMETHEUS_PACKAGE: &str = "prometheus=2.42.0+ds-5+deb12u1";
-const PROMETHEUS_DEB_SHA256: &str = "81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55";
-const PROMETHEUS_IN_PACKAGE: &str = "usr/bin";
-const PROMETHEUS_VERSION: &str = "2.42.0";
-/// Names the directory of another `prometheus` and `promtool`.
-const PROMETHEUS_VARIABLE: &str = "PROMETHEUS_HOME";
-
 /// Why a tool is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
@@ -121,32 +113,6 @@ pub fn python_fluvio() -> Result<PathBuf, ToolError> {
     Ok(packages)
 }
 
-/// Returns the directory that holds `prometheus` and `promtool`: the one that `PROMETHEUS_HOME` names, else the one on `PATH` that has both, else that of the pinned package, unpacked at the
-/// first call. The package comes through `apt-get`, which needs no root for that.
-///
-/// # Errors
-/// [`ToolError`] if it cannot be had.
-pub fn prometheus() -> Result<PathBuf, ToolError> {
-    if let Some(home) = env::var_os(PROMETHEUS_VARIABLE).filter(|home| !home.is_empty()) {
-        return Ok(PathBuf::from(home));
-    }
-    let has_both = |directory: &Path| ["prometheus", "promtool"].iter().all(|name| directory.join(name).is_file());
-    if let Some(directory) = on_path("promtool").and_then(|path| path.parent().map(Path::to_owned)).filter(|directory| has_both(directory)) {
-        return Ok(directory);
-    }
-    let tools = directory();
-    let place = tools.join(format!("prometheus-{PROMETHEUS_VERSION}"));
-    install_once(&tools, &place, |staging| {
-        unpack_debian(staging, PROMETHEUS_PACKAGE, PROMETHEUS_DEB_SHA256).map_err(|reason| ToolError::Install {
-            what: format!("Debian's package `{PROMETHEUS_PACKAGE}`"),
-            instead: "put prometheus and promtool 2.42 or later on PATH, or name their directory in PROMETHEUS_HOME",
-            reason,
-        })?;
-        Ok(staging.join(PROMETHEUS_IN_PACKAGE))
-    })?;
-    Ok(place)
-}
-
 fn python_version() -> Result<String, ToolError> {
     let program = "import sys; print('%d.%d' % sys.version_info[:2])";
     let output = Command::new("python3").args(["-c", program]).stdin(Stdio::null()).output();
@@ -196,38 +162,6 @@ fn pip_install(target: &Path, requirements: &str) -> Result<(), String> {
         .output()
         .map_err(|error| format!("python3 does not run: {error}"))?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ")) }
-}
-
-/// Downloads a package of Debian and unpacks it into a directory; says why it cannot.
-fn unpack_debian(target: &Path, package: &str, sha256: &str) -> Result<(), String> {
-    let own_lists = target.join("apt");
-    let download = |options: &[String]| run(Command::new("apt-get").args(["-qq", "download", package]).args(options).current_dir(target));
-    // The lists of this machine may be missing or old; ours need no root.
-    if download(&[]).is_err() {
-        for directory in ["lists/partial", "archives/partial"] {
-            fs::create_dir_all(own_lists.join(directory)).map_err(|error| format!("cannot create `{}`: {error}", own_lists.display()))?;
-        }
-        let at = |name: &str, path: &str| ["-o".to_owned(), format!("Dir::{name}={}", own_lists.join(path).display())];
-        let options = [at("State::Lists", "lists"), at("Cache", "cache"), at("Cache::Archives", "archives")].concat();
-        run(Command::new("apt-get").args(["-qq", "update"]).args(&options))?;
-        download(&options)?;
-    }
-    let entries = fs::read_dir(target).map_err(|error| format!("cannot read `{}`: {error}", target.display()))?;
-    let files = entries.filter_map(Result::ok).map(|entry| entry.path());
-    let file = files.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).next().ok_or("apt-get downloads nothing")?;
-    let sum = run(Command::new("sha256sum").arg(&file))?;
-    if !sum.starts_with(sha256) {
-        return Err(format!("`{}` is another file than the one that is pinned: {sum}", file.display()));
-    }
-    run(Command::new("dpkg-deb").arg("-x").arg(&file).arg(target)).map(drop)
-}
-
-/// Runs a program and returns what it prints; says why it fails.
-fn run(command: &mut Command) -> Result<String, String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{program} does not run: {error}"))?;
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', "; ");
-    if output.status.success() { Ok(said(&output.stdout)) } else { Err(format!("{program}: {}", said(&output.stderr))) }
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ToolError {
