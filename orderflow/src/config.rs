@@ -47,6 +47,9 @@ pub(crate) struct Settings {
     /// An instance that is silent for so long is taken for dead and its tasks are taken over, in ms [default: 1200]
     #[arg(long, env = "ORDERFLOW_SESSION_TIMEOUT_MS", value_name = "MS")]
     pub(crate) session_timeout_ms: Option<u64>,
+    /// Address at which the other instances hold on to this one, to learn at once when its process has ended; on several machines one that they can reach [default: 127.0.0.1:0]
+    #[arg(long, env = "ORDERFLOW_LIFELINE_ADDR", value_name = "HOST:PORT")]
+    pub(crate) lifeline_addr: Option<SocketAddr>,
     /// After SIGTERM or Ctrl-C, go on serving requests for so long while /health/ready says no, in ms; a second signal cuts it short [default: 0]
     #[arg(long, env = "ORDERFLOW_DRAIN_MS", value_name = "MS")]
     pub(crate) drain_ms: Option<u64>,
@@ -232,11 +235,13 @@ pub(crate) struct GroupConfig {
     pub(crate) instance: Option<String>,
     pub(crate) standbys: usize,
     pub(crate) session: Duration,
+    /// Where the others hold on to this one.
+    pub(crate) lifeline_addr: SocketAddr,
 }
 
 impl Default for GroupConfig {
     fn default() -> Self {
-        Self { instance: None, standbys: 0, session: SESSION_TIMEOUT }
+        Self { instance: None, standbys: 0, session: SESSION_TIMEOUT, lifeline_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
     }
 }
 
@@ -261,6 +266,7 @@ impl Settings {
             instance: self.instance.or(other.instance),
             standbys: self.standbys.or(other.standbys),
             session_timeout_ms: self.session_timeout_ms.or(other.session_timeout_ms),
+            lifeline_addr: self.lifeline_addr.or(other.lifeline_addr),
             drain_ms: self.drain_ms.or(other.drain_ms),
             data_dir: self.data_dir.or(other.data_dir),
             ephemeral: self.ephemeral.or(other.ephemeral),
@@ -363,7 +369,8 @@ impl Settings {
         if let Some(name) = &self.instance {
             anyhow::ensure!(is_identifier(name), "--instance: a name has 1 to {ID_BYTES_MAX} bytes and no control characters");
         }
-        Ok(GroupConfig { instance: self.instance.clone(), standbys, session: Duration::from_millis(session_ms) })
+        let lifeline_addr = self.lifeline_addr.unwrap_or(default.lifeline_addr);
+        Ok(GroupConfig { instance: self.instance.clone(), standbys, session: Duration::from_millis(session_ms), lifeline_addr })
     }
 
     fn webhook(&self) -> anyhow::Result<Option<WebhookConfig>> {

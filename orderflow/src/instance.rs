@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions};
+use fluvio_streams::lifeline::Lifeline;
 use fluvio_streams::log::Log;
 use fluvio_streams::runtime::{AssignmentOptions, Options as RuntimeOptions, Runtime, TaskStatus};
 use fluvio_streams::state::store::{FjallStores, StoreOptions};
@@ -274,6 +275,11 @@ async fn start_processors(
         observer: telemetry.streams.clone(),
         instance: instance.to_owned(),
     };
+    let address = group.lifeline_addr;
+    let lifeline = Lifeline::listen(address).await.with_context(|| {
+        format!("--lifeline-addr: cannot listen on {address}; give an address of this machine and a port that is free (port 0 takes one)")
+    });
+    let lifeline = Arc::new(lifeline?);
     let mut runtimes = Vec::new();
     for system in running {
         let assignment = AssignmentOptions {
@@ -282,6 +288,7 @@ async fn start_processors(
             heartbeat: group.session / HEARTBEATS_PER_SESSION,
             session: group.session,
             release: RELEASE_TIMEOUT,
+            lifeline: Some(Arc::clone(&lifeline)),
         };
         let started = Runtime::start(&system.topology, RuntimeOptions { assignment: Some(assignment), ..options.clone() }).await;
         runtimes.push(started.with_context(|| format!("the processors of {} cannot start", system.name))?);

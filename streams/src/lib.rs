@@ -17,6 +17,7 @@ pub mod guard;
 pub mod guide;
 pub mod join;
 pub mod journal;
+pub mod lifeline;
 pub mod limits;
 pub mod log;
 pub mod partitioner;

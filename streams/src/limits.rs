@@ -28,6 +28,14 @@ pub const RESTORE_POINT_RECORDS: i64 = 16;
 pub const REPLAY_RECORDS_CHEAP: i64 = 1_000;
 /// Records of the assignment topic after which an assignment is written again, so that whoever comes reads no more of it.
 pub const ASSIGNMENT_RECORDS_MAX: i64 = 2_000;
+/// Lifelines that others hold on to at a time; further ones are not taken, and those learn of a death later.
+pub const LIFELINES_MAX: usize = 256;
+/// Longest name of a lifeline, in bytes.
+pub const LIFELINE_BYTES_MAX: usize = 128;
+/// How long it may take to get hold of one, and pause before that is tried again.
+pub const LIFELINE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Tries to get hold of one before it is given up: what is not within reach now hardly ever will be.
+pub const LIFELINE_TRIES_MAX: u32 = 5;
 /// Reads of a task's state that wait to be answered.
 pub const QUERIES_QUEUED_MAX: usize = 256;
 /// How long such a read may take.

@@ -10,6 +10,7 @@ mod membership;
 mod query;
 mod sender;
 mod source;
+mod watches;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use self::query::Query;
 pub use self::query::{QueryError, Read};
 use crate::assignment::{Duty, TaskId};
 use crate::limits::{QUERIES_QUEUED_MAX, QUERY_TIMEOUT};
+use crate::lifeline::Lifeline;
 use crate::log::{Log, LogError};
 use crate::processor::Call;
 use crate::state::store::Stores;
@@ -97,6 +99,8 @@ pub struct AssignmentOptions {
     pub session: Duration,
     /// How long a new owner waits for the former one to finish with a task.
     pub release: Duration,
+    /// By which the others learn at once that this process has ended; `None`: by its silence.
+    pub lifeline: Option<Arc<Lifeline>>,
 }
 
 /// Why a runtime does not start.

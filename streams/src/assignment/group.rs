@@ -46,9 +46,9 @@ impl Group {
                 return self.hear(leader, offset);
             }
             _ if !self.is_known => {}
-            Announcement::Joined { member, instance, processors } => {
+            Announcement::Joined { member, instance, processors, lifeline } => {
                 self.remove(|seen| seen.listed.instance == *instance);
-                let listed = Listed { member: member.clone(), instance: instance.clone(), processors: processors.clone() };
+                let listed = Listed { member: member.clone(), instance: instance.clone(), processors: processors.clone(), lifeline: lifeline.clone() };
                 self.members.push(Seen { listed, last: offset, warm: BTreeSet::new() });
                 self.changed_at = offset;
                 return Some(member.clone());

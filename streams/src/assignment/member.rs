@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::group::Group;
+use super::group::{Group, Seen};
 use super::plan::plan;
 use super::record::{Announcement, Listed, TaskId};
 use crate::limits::ASSIGNMENT_RECORDS_MAX;
@@ -33,6 +33,8 @@ pub struct MemberConfig {
     pub session_ms: u64,
     /// How long a new owner waits for the former one to finish with a task, in ms.
     pub release_ms: u64,
+    /// Where its lifeline is, if it has one.
+    pub lifeline: Option<String>,
 }
 
 /// A member. All times are ms of a monotonic clock of its own.
@@ -45,6 +47,8 @@ pub struct Member {
     group: Group,
     /// When each member was last heard of.
     heard: BTreeMap<String, u64>,
+    /// Members whose processes are known to have ended.
+    ended: BTreeSet<String>,
     /// Since when it waits for former owners.
     waits: BTreeMap<TaskId, u64>,
     /// Tasks that it followed to the end when it was last asked.
@@ -66,7 +70,8 @@ struct Said {
     alive_ms: Option<u64>,
     warm: BTreeSet<TaskId>,
     assigned: Option<(u64, i64, u64)>,
-    evicted: BTreeMap<String, u64>,
+    /// Of each member the last record that was known then, and when.
+    evicted: BTreeMap<String, (i64, u64)>,
 }
 
 impl Member {
@@ -78,6 +83,7 @@ impl Member {
             joins: 0,
             group: Group::new(is_known),
             heard: BTreeMap::new(),
+            ended: BTreeSet::new(),
             waits: BTreeMap::new(),
             warm: BTreeSet::new(),
             finished: BTreeSet::new(),
@@ -118,6 +124,7 @@ impl Member {
         self.waits.retain(|task, _| self.group.former_owner(task).is_some());
         let group = &self.group;
         self.heard.retain(|member, _| group.is_member(member));
+        self.ended.retain(|member| group.is_member(member));
         for seen in group.members() {
             // Its clock begins when it is first seen.
             self.heard.entry(seen.listed.member.clone()).or_insert(now_ms);
@@ -159,6 +166,11 @@ impl Member {
         self.warm = warm;
     }
 
+    /// Hears that the process of a member has ended: nobody needs to wait for its silence.
+    pub fn ended(&mut self, member: &str) {
+        self.ended.insert(member.to_owned());
+    }
+
     /// Hears that it has finished with a task that it owned.
     pub fn finished(&mut self, task: &TaskId) {
         self.finished.insert(task.clone());
@@ -196,7 +208,7 @@ impl Member {
             return None;
         }
         self.said.joined_ms = Some(now_ms);
-        Some(Announcement::Joined { member: self.id(), instance: self.config.instance.clone(), processors: self.config.processors.clone() })
+        Some(Announcement::Joined { member: self.id(), instance: self.config.instance.clone(), processors: self.config.processors.clone(), lifeline: self.config.lifeline.clone() })
     }
 
     fn release(&mut self) -> Option<Announcement> {
@@ -208,11 +220,14 @@ impl Member {
     fn evict(&mut self, now_ms: u64) -> Vec<Announcement> {
         let (id, session_ms) = (self.id(), self.config.session_ms);
         let (heard, said) = (&self.heard, &mut self.said.evicted);
-        said.retain(|_, said_ms| now_ms < *said_ms + session_ms);
-        let silent = |member: &String| *member != id && heard.get(member).is_some_and(|heard_ms| now_ms >= heard_ms + session_ms);
-        let gone = self.group.members().iter().filter(|seen| silent(&seen.listed.member) && !said.contains_key(&seen.listed.member));
+        said.retain(|_, (_, said_ms)| now_ms < *said_ms + session_ms);
+        let silent = |member: &String| heard.get(member).is_some_and(|heard_ms| now_ms >= heard_ms + session_ms);
+        let is_gone = |member: &String| *member != id && (self.ended.contains(member) || silent(member));
+        // What the dead have written last may be read only now: said in ignorance of it, it was void.
+        let is_said = |seen: &Seen, said: &BTreeMap<String, (i64, u64)>| said.get(&seen.listed.member).is_some_and(|(last, _)| *last == seen.last);
+        let gone = self.group.members().iter().filter(|seen| is_gone(&seen.listed.member) && !is_said(seen, said));
         let gone: Vec<_> = gone.map(|seen| (seen.listed.member.clone(), seen.last)).collect();
-        said.extend(gone.iter().map(|(member, _)| (member.clone(), now_ms)));
+        said.extend(gone.iter().map(|(member, last)| (member.clone(), (*last, now_ms))));
         gone.into_iter().map(|(member, seen)| Announcement::Evicted { member, by: id.clone(), seen }).collect()
     }
 

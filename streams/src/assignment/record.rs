@@ -60,6 +60,9 @@ pub struct Listed {
     pub instance: String,
     /// Processors that it can run, with their numbers of partitions.
     pub processors: BTreeMap<String, u32>,
+    /// Where its lifeline is, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifeline: Option<String>,
 }
 
 /// A record of the assignment topic.
@@ -74,6 +77,9 @@ pub enum Announcement {
         instance: String,
         /// Processors that it can run, with their numbers of partitions.
         processors: BTreeMap<String, u32>,
+        /// Where its lifeline is, if it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lifeline: Option<String>,
     },
     /// A member lives.
     Alive {
@@ -94,7 +100,7 @@ pub enum Announcement {
         /// Its id.
         member: String,
     },
-    /// A member was silent for too long. Counts only if nothing has been heard of it since.
+    /// A member was silent for too long, or its process has ended. Counts only if nothing has been heard of it since.
     Evicted {
         /// Its id.
         member: String,

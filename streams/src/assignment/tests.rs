@@ -55,6 +55,7 @@ impl World {
             heartbeat_ms: HEARTBEAT_MS,
             session_ms: SESSION_MS,
             release_ms: RELEASE_MS,
+            lifeline: None,
         };
         let member = Member::new(&format!("{name}-{}", self.born), config, true);
         let fresh =
@@ -216,6 +217,33 @@ fn what_a_dead_one_had_is_taken_over_after_its_session_and_by_who_follows_it() {
     world.assert_at_rest();
 }
 
+/// Goal: nobody waits for the silence of a process that is known to have ended, even if it had written something at the last moment.
+#[test]
+fn what_a_dead_one_had_is_taken_over_at_once_by_who_knows_that_it_is_dead() {
+    let mut world = World::new(1);
+    for name in ["a", "b", "c"] {
+        world.start(name, &[]);
+    }
+    world.run(2_000);
+    let (dead, tasks) = (world.instance("a").member.id(), world.count("a", Duty::Owner));
+    assert!(tasks > 0);
+    world.kill("a");
+    for name in ["b", "c"] {
+        world.instance(name).member.ended(&dead);
+    }
+    // It stands in the topic, and they have not read it.
+    world.log.push(Announcement::Alive { member: dead.clone(), warm: BTreeSet::new() });
+    let evictions = world.log.len();
+    world.run(200);
+    assert_eq!(world.count("b", Duty::Owner) + world.count("c", Duty::Owner), 11, "all tasks run again after 200 ms");
+    assert!(world.log[evictions..].iter().any(|said| matches!(said, Announcement::Evicted { member, .. } if *member == dead)));
+    // One that comes again is somebody else.
+    world.start("a", &[]);
+    world.run(3_000);
+    world.assert_at_rest();
+    assert!(world.count("a", Duty::Owner) >= 3);
+}
+
 #[test]
 fn whoever_comes_back_under_its_name_takes_its_place_at_once() {
     let mut world = World::new(0);
@@ -298,6 +326,8 @@ enum Event {
     CutOff(usize),
     Reconnect(usize),
     Clock(usize, u64),
+    /// All others believe that its process has ended, whether or not it has.
+    Ended(usize),
     Run(u64),
 }
 
@@ -308,6 +338,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0_usize..5).prop_map(Event::Leave),
         1 => (0_usize..5).prop_map(Event::CutOff),
         1 => (0_usize..5).prop_map(Event::Reconnect),
+        1 => (0_usize..5).prop_map(Event::Ended),
         1 => (0_usize..5, 70_u64..140).prop_map(|(who, percent)| Event::Clock(who, percent)),
         4 => (50_u64..3_000).prop_map(Event::Run),
     ]
@@ -333,6 +364,10 @@ proptest! {
                 // A clock runs at its own speed from the start of its member, or it would run back.
                 Event::Clock(who, percent) if is_up(&world, who) && percent >= world.instance(NAMES[who]).clock_percent => {
                     world.instance(NAMES[who]).clock_percent = percent;
+                }
+                Event::Ended(who) if world.instances.iter().any(|instance| instance.name == NAMES[who]) => {
+                    let id = world.instance(NAMES[who]).member.id();
+                    world.instances.iter_mut().filter(|instance| instance.name != NAMES[who]).for_each(|instance| instance.member.ended(&id));
                 }
                 Event::Run(ms) => world.run(ms),
                 _ => {}

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::watches::Watches;
 use super::{AssignmentOptions, Options, Statuses, TaskStatus, WAIT_FIRST, WAIT_MAX};
 use crate::assignment::{Announcement, Duty, Member, MemberConfig, TaskId, holds_assignment};
 use crate::limits::ASSIGNMENT_RECORDS_MAX;
@@ -81,6 +82,7 @@ impl Membership {
             heartbeat_ms: ms(assignment.heartbeat),
             session_ms: ms(assignment.session),
             release_ms: ms(assignment.release),
+            lifeline: assignment.lifeline.as_ref().map(|lifeline| lifeline.name().to_owned()),
         }
     }
 
@@ -104,6 +106,7 @@ impl Membership {
         };
         let mut reader = log.read(topic, 0, next, None).await?;
         let writer = log.writer(topic, 0).await?;
+        let mut watches = Watches::default();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let result = loop {
@@ -112,6 +115,11 @@ impl Membership {
                 _ = tick.tick() => Ok(None),
                 Some(task) = self.finished.recv() => {
                     state.finished(&task);
+                    Ok(None)
+                }
+                member = watches.next() => {
+                    tracing::info!(application = self.application, member, "process of another instance has ended");
+                    state.ended(&member);
                     Ok(None)
                 }
                 () = self.ended.cancelled() => break self.leave(&mut state, &*writer).await,
@@ -131,6 +139,7 @@ impl Membership {
             if next < offsets.end {
                 continue;
             }
+            watches.follow(state.group(), &state.id());
             state.set_warm(self.warm());
             if let Err(error) = append(&*writer, state.tick(now_ms())).await {
                 break Err(error);

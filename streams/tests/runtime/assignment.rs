@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use fluvio_streams::assignment::TaskId;
+use fluvio_streams::lifeline::Lifeline;
 use fluvio_streams::log::memory::MemoryLog;
 use fluvio_streams::log::{Log, LogError, NewTopic, Offsets, Reader, Writer};
 use fluvio_streams::runtime::{AssignmentOptions, Options, QueryError, Runtime};
@@ -31,13 +32,21 @@ async fn start(log: &MemoryLog, name: &str, standbys: usize) -> Runtime {
 }
 
 async fn start_on(log: Arc<dyn Log>, name: &str, standbys: usize) -> Runtime {
-    let assignment = AssignmentOptions {
+    start_with(log, name, shared(standbys)).await
+}
+
+fn shared(standbys: usize) -> AssignmentOptions {
+    AssignmentOptions {
         topic: TOPIC.to_owned(),
         standbys,
         heartbeat: Duration::from_millis(100),
         session: Duration::from_millis(600),
         release: Duration::from_millis(500),
-    };
+        lifeline: None,
+    }
+}
+
+async fn start_with(log: Arc<dyn Log>, name: &str, assignment: AssignmentOptions) -> Runtime {
     let options = Options { instance: name.to_owned(), assignment: Some(assignment), ..options(log, Arc::new(MemoryStores::default())) };
     Runtime::start(&business::topology(), options).await.expect("it starts")
 }
@@ -123,6 +132,31 @@ async fn who_follows_a_task_takes_it_over_from_the_dead() {
     .await;
     let (stop, loading) = load(&log);
     eventually("something was counted", || counted(&log).len() == 12).await;
+    drop(first);
+    eventually("the other has everything", || count(&second, Phase::Running) == TASKS).await;
+    stop.store(true, Ordering::Relaxed);
+    let rounds = loading.await.expect("it does not panic");
+    assert_nothing_is_lost_or_doubled(&log, rounds).await;
+    second.stop().await;
+}
+
+/// Goal: nobody waits for the silence of who was killed, however long silence would have to last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_lifeline_tells_of_a_death_at_once() {
+    let log = log();
+    let start = async |name: &str| {
+        let lifeline = Lifeline::listen("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+        let patient = AssignmentOptions { session: Duration::from_secs(3_600), lifeline: Some(Arc::new(lifeline)), ..shared(1) };
+        start_with(Arc::new(log.clone()), name, patient).await
+    };
+    let first = start("i-0").await;
+    first.wait_running().await;
+    let second = start("i-1").await;
+    eventually("each follows what the other runs", || {
+        shares(&[&first, &second]) == [3, 3] && [&first, &second].iter().all(|runtime| count(runtime, Phase::Standby) == 3)
+    })
+    .await;
+    let (stop, loading) = load(&log);
     drop(first);
     eventually("the other has everything", || count(&second, Phase::Running) == TASKS).await;
     stop.store(true, Ordering::Relaxed);
