@@ -1,7 +1,7 @@
 //! Prometheus and `promtool`, from Debian's package: downloaded by apt, unpacked without being installed, so that nobody has to be root.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -62,13 +62,14 @@ pub fn pinned_prometheus(tools: &Path) -> Result<PrometheusTools, ToolError> {
 fn unpack(staging: &Path) -> Result<(), String> {
     if let Err(known) = download(staging, &[]) {
         // A fresh machine does not know what there is. It is asked for, into a directory of our own.
+        fs::create_dir_all(staging.join("State-lists/partial")).map_err(|error| error.to_string())?;
         let own = ["State::lists", "Cache"].map(|name| format!("Dir::{name}={}", staging.join(name.replace("::", "-")).display()));
         let options: Vec<&str> = own.iter().flat_map(|option| ["-o", option]).collect();
         run(Command::new("apt-get").arg("-qq").args(&options).arg("update").current_dir(staging))
             .and_then(|_| download(staging, &options))
             .map_err(|error| format!("{known}; {error}"))?;
     }
-    let found = std::fs::read_dir(staging).map_err(|error| error.to_string())?;
+    let found = fs::read_dir(staging).map_err(|error| error.to_string())?;
     let package = found.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension().is_some_and(|extension| extension == "deb"));
     let package = package.ok_or("apt-get brought no package")?;
     let said = run(Command::new("sha256sum").arg(&package))?;
