@@ -7,6 +7,7 @@
 pub mod absence;
 mod cluster;
 mod customers;
+pub mod elastic;
 mod error;
 mod fleet;
 pub mod ledger;

@@ -12,6 +12,8 @@ pub const START_LIMIT: Duration = Duration::from_secs(60);
 pub const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// How long instances may take to agree on who has what.
 pub const SHARE_LIMIT: Duration = Duration::from_secs(60);
+/// How long it may take after a load until there are as few instances as before.
+pub const ELASTIC_LIMIT: Duration = Duration::from_secs(600);
 /// Orders of an open load whose stories are told at a time: more means that nothing goes on.
 pub const ORDERS_UNDER_WAY_MAX: usize = 20_000;
 /// Pause between two looks at something that is waited for.

@@ -152,10 +152,14 @@ impl Process {
         Ok(began.elapsed())
     }
 
+    /// Returns its id, if it runs.
+    pub(crate) fn id(&self) -> Result<Pid, Error> {
+        let id = self.child.as_ref().and_then(Child::id).and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        id.ok_or_else(|| Error::new(format!("`{}` does not run", self.name)))
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Error> {
-        let id = self.child.as_ref().and_then(Child::id).and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let id = id.ok_or_else(|| Error::new(format!("`{}` does not run", self.name)))?;
-        kill_process(id, signal).doing(|| format!("`{}` cannot be signalled", self.name))
+        kill_process(self.id()?, signal).doing(|| format!("`{}` cannot be signalled", self.name))
     }
 }

@@ -5,6 +5,7 @@
 //! valid. Start reading at [`main`]; each chore is a module.
 
 mod asyncapi;
+mod autoscale;
 mod chaos;
 mod installed;
 mod kubernetes;
@@ -23,6 +24,8 @@ use clap::Parser;
 enum Chore {
     /// Holds the AsyncAPI documents against the public parser; needs node and npm
     Asyncapi,
+    /// Scales real processes by their lag as Kubernetes would, and draws it
+    Autoscale(autoscale::Arguments),
     /// Builds the SmartModules and records what they were built from
     Smartmodules {
         /// Changes nothing: fails unless the committed artefacts belong to the sources, and, under the compiler that
@@ -50,6 +53,7 @@ fn main() -> anyhow::Result<()> {
     let root = workspace::root();
     match Chore::parse() {
         Chore::Asyncapi => asyncapi::run(root),
+        Chore::Autoscale(arguments) => autoscale::run(root, &arguments),
         Chore::Chaos(arguments) => chaos::run(root, &arguments),
         Chore::Smartmodules { check: true } => smartmodules::check(&root.join("smartmodules")),
         Chore::Smartmodules { check: false } => smartmodules::update(&root.join("smartmodules")),
