@@ -18,7 +18,7 @@ use fluvio_streams::limits::ID_BYTES_MAX;
 use reqwest::Url;
 use serde::Deserialize;
 
-pub(crate) use self::endpoint::check_endpoint;
+pub(crate) use self::endpoint::{check_endpoint, mongodb_hosts};
 pub(crate) use self::payment::{PaymentConfig, PaymentEndpoint, TOKEN_VARIABLE};
 use crate::limits::{
     DRAIN_MS_MAX, PARTITIONS_MAX, SESSION_TIMEOUT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN, STANDBYS_MAX, WEBHOOK_TIMEOUT, WEBHOOK_TIMEOUT_MS_MAX, WEBHOOK_TRIES_MAX,
@@ -134,6 +134,9 @@ pub(crate) struct Settings {
     /// When the embedded broker acknowledges a record [default: fsync]
     #[arg(long, env = "ORDERFLOW_DURABILITY", value_enum, value_name = "WHEN")]
     pub(crate) durability: Option<Durability>,
+    /// Send traces to this collector, as OTLP over HTTP below `/v1/traces`, for example `http://127.0.0.1:4318` [default: none are sent]
+    #[arg(long, env = "ORDERFLOW_OTLP_ENDPOINT", value_name = "URL", hide_env_values = true)]
+    pub(crate) otlp_endpoint: Option<String>,
     /// Log filter, for example `info` or `orderflow=debug,warn` [default: warn]
     #[arg(long, env = "RUST_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
@@ -223,6 +226,8 @@ pub(crate) struct Config {
     pub(crate) webhook: Option<WebhookConfig>,
     pub(crate) partitions: u32,
     pub(crate) durability: Durability,
+    /// A collector of traces.
+    pub(crate) otlp_endpoint: Option<Url>,
     pub(crate) group: GroupConfig,
     /// How long it serves on after it was told to stop.
     pub(crate) drain: Duration,
@@ -296,6 +301,7 @@ impl Settings {
             webhook_timeout_ms: self.webhook_timeout_ms.or(other.webhook_timeout_ms),
             partitions: self.partitions.or(other.partitions),
             durability: self.durability.or(other.durability),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             log: self.log.or(other.log),
         }
     }
@@ -321,6 +327,7 @@ impl Settings {
         anyhow::ensure!(drain_ms <= DRAIN_MS_MAX, "--drain-ms: {drain_ms} is not possible, give 0 to {DRAIN_MS_MAX}");
         let payment = self.payment(std::env::var(TOKEN_VARIABLE).ok())?;
         let webhook = self.webhook()?;
+        let otlp_endpoint = self.otlp()?;
         let on = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let storage = match self.ephemeral {
             Some(true) => Storage::Ephemeral,
@@ -344,6 +351,7 @@ impl Settings {
             webhook,
             partitions,
             durability: self.durability.unwrap_or(Durability::Fsync),
+            otlp_endpoint,
             group,
             drain: Duration::from_millis(drain_ms),
         })
@@ -371,6 +379,14 @@ impl Settings {
         }
         let lifeline_addr = self.lifeline_addr.unwrap_or(default.lifeline_addr);
         Ok(GroupConfig { instance: self.instance.clone(), standbys, session: Duration::from_millis(session_ms), lifeline_addr })
+    }
+
+    fn otlp(&self) -> anyhow::Result<Option<Url>> {
+        let Some(url) = &self.otlp_endpoint else { return Ok(None) };
+        // It may hold a secret, so it is not told.
+        let url: Url = url.parse().context("--otlp-endpoint: this is no address, give for example `http://127.0.0.1:4318`")?;
+        anyhow::ensure!(matches!(url.scheme(), "http" | "https"), "--otlp-endpoint: `{}` is not possible, give an address with http or https", url.scheme());
+        Ok(Some(url))
     }
 
     fn webhook(&self) -> anyhow::Result<Option<WebhookConfig>> {
@@ -413,6 +429,7 @@ impl Config {
             webhook: None,
             partitions: 4,
             durability: Durability::Fsync,
+            otlp_endpoint: None,
             group: GroupConfig::default(),
             drain: Duration::ZERO,
         }

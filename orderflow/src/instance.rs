@@ -29,7 +29,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Durability, GroupConfig};
+use crate::config::{Config, Durability, GroupConfig, mongodb_hosts};
 use crate::data_dir::{Caches, DataDir};
 use crate::limits::{
     HEARTBEATS_PER_SESSION, HTTP_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX, REACH_POLL, REACH_TIMEOUT, RELEASE_TIMEOUT, RESOLVE_TRIES_MAX, STOP_BROKER_TIMEOUT,
@@ -70,7 +70,7 @@ pub(crate) struct Instance {
     stopping_sinks: CancellationToken,
     broker: Option<Broker>,
     // Kept to the end: the metrics count until then, and the directory is ours until then.
-    _telemetry: Telemetry,
+    telemetry: Telemetry,
     _data: DataDir,
 }
 
@@ -92,6 +92,10 @@ impl Instance {
         let caches = data.caches(config.fluvio.as_deref(), part.as_deref());
 
         let mut telemetry = Telemetry::new(&running, config.partitions)?;
+        if let Some(endpoint) = &config.otlp_endpoint {
+            let instance = config.group.instance.clone().unwrap_or_else(|| format!("process-{}", std::process::id()));
+            telemetry.export_traces(endpoint, &instance)?;
+        }
         let store = open_views(&config, &mut data, &caches).await?;
         let stores = open_stores(&running, &mut data, &caches)?;
         let broker = match config.roles.has(Role::Broker) {
@@ -118,20 +122,20 @@ impl Instance {
         let sinks = store
             .as_ref()
             .filter(|_| config.roles.has(Role::Views))
-            .map(|store| Sinks::start(log.clone(), &systems, store.clone(), telemetry.views.clone(), &stopping_sinks));
+            .map(|store| Sinks::start(log.clone(), &systems, store.clone(), telemetry.of_views(), &stopping_sinks));
         let stopping = CancellationToken::new();
         let draining = CancellationToken::new();
         let checks = ready_checks(broker.as_ref(), &runtimes, sinks.as_ref(), &draining);
         let router = match store.filter(|_| config.roles.has(Role::Api)) {
             Some(store) => api(&log, systems, store, &telemetry, checks, &stopping)?,
-            None => health_router(checks, telemetry.views.clone(), stopping.clone())?,
+            None => health_router(checks, telemetry.of_views(), stopping.clone())?,
         };
         let http = Server::start(http_listener, closing(router, &draining), HTTP_CONNECTIONS_MAX)?;
         let metrics = Server::start(metrics_listener, telemetry.router().merge(outside), METRICS_CONNECTIONS_MAX)?;
         // Who takes no requests has none to finish.
         let drain = if config.roles.has(Role::Api) { config.drain } else { Duration::ZERO };
         let addresses = Addresses { sc: endpoint, spu: broker.as_ref().map(Broker::spu_addr), http: http.address(), metrics: metrics.address() };
-        Ok(Self { addresses, http, metrics, runtimes, sinks, draining, drain, stopping, stopping_sinks, broker, _telemetry: telemetry, _data: data })
+        Ok(Self { addresses, http, metrics, runtimes, sinks, draining, drain, stopping, stopping_sinks, broker, telemetry, _data: data })
     }
 
     /// Returns where it can be reached.
@@ -163,9 +167,12 @@ impl Instance {
             within("views", STOP_VIEWS_TIMEOUT, sinks.stopped()).await;
         }
         self.metrics.stop(Duration::ZERO).await;
-        if let Some(broker) = self.broker {
-            within("broker", STOP_BROKER_TIMEOUT, broker.stop()).await;
-        }
+        let stop_broker = async {
+            if let Some(broker) = self.broker {
+                broker.stop().await;
+            }
+        };
+        tokio::join!(within("broker", STOP_BROKER_TIMEOUT, stop_broker), within("traces", STOP_BROKER_TIMEOUT, self.telemetry.close_traces()));
     }
 }
 
@@ -216,7 +223,7 @@ async fn start_broker(config: &Config, data: &mut DataDir, telemetry: &mut Telem
 /// Connects to the log and sees to it that the topics of the systems and the SmartModules are there, whatever this process runs of them.
 async fn connect(endpoint: &str, config: &Config, systems: &[System], telemetry: &Telemetry) -> anyhow::Result<Arc<FluvioLog>> {
     if config.fluvio.is_some() {
-        resolve(endpoint).await?;
+        resolve("--fluvio", &[endpoint.to_owned()], "give the address of the cluster's SC").await?;
     }
     let unreachable = || match &config.fluvio {
         Some(endpoint) => {
@@ -242,6 +249,7 @@ async fn open_views(config: &Config, data: &mut DataDir, caches: &Caches) -> any
         return Ok(Some(Arc::new(store)));
     };
     let store = MongoStore::connect(uri, None).await.context("--mongodb: this is not a connection string (`mongodb://HOST:PORT/DATABASE`)")?;
+    resolve("--mongodb", &mongodb_hosts(uri), "give the URI of a server that runs, or leave the flag out for embedded views").await?;
     let ready = reach(|| store.ready()).await;
     ready.context("--mongodb: no MongoDB answers there; give the URI of a server that runs, or leave the flag out for embedded views")?;
     Ok(Some(Arc::new(store)))
@@ -272,7 +280,7 @@ async fn start_processors(
         snapshots: SnapshotPolicy::default(),
         assignment: None,
         calls: outside.handlers(),
-        observer: telemetry.streams.clone(),
+        observer: telemetry.of_streams(),
         instance: instance.to_owned(),
     };
     let address = group.lifeline_addr;
@@ -330,21 +338,29 @@ where
     }
 }
 
-/// Sees to it that the name of a cluster is one: otherwise it would be looked for as long as one that does not answer.
-async fn resolve(endpoint: &str) -> anyhow::Result<()> {
+/// Sees to it that at least one of these addresses has a name that can be resolved: otherwise it would be looked for as long as one that does not answer.
+async fn resolve(flag: &str, endpoints: &[String], advice: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + REACH_TIMEOUT;
+    let shown = endpoints.join(", ");
     for tries in 1.. {
-        // Who cannot be asked for names yet is waited for as a cluster is.
-        let Ok(resolved) = tokio::time::timeout_at(deadline, tokio::net::lookup_host(endpoint)).await else { break };
-        match resolved {
-            Ok(_) => return Ok(()),
-            Err(error) if tries >= RESOLVE_TRIES_MAX => {
-                return Err(error).with_context(|| format!("--fluvio: the name in `{endpoint}` cannot be resolved; give the address of the cluster's SC"));
+        let mut failed = None;
+        for endpoint in endpoints {
+            // Who cannot be asked for names yet is waited for as a server is.
+            let no_answer = || anyhow!("{flag}: whether there is a name as in `{shown}` was not answered within {} s", REACH_TIMEOUT.as_secs());
+            match tokio::time::timeout_at(deadline, tokio::net::lookup_host(endpoint)).await.map_err(|_| no_answer())? {
+                Ok(_) => return Ok(()),
+                Err(error) => failed = Some(error),
             }
-            Err(_) => tokio::time::sleep(REACH_POLL).await,
+        }
+        match failed {
+            Some(error) if tries >= RESOLVE_TRIES_MAX => {
+                return Err(error).with_context(|| format!("{flag}: the name in `{shown}` cannot be resolved; {advice}"));
+            }
+            Some(_) => tokio::time::sleep(REACH_POLL).await,
+            None => break,
         }
     }
-    Err(anyhow!("--fluvio: whether there is a name as in `{endpoint}` was not answered within {} s", REACH_TIMEOUT.as_secs()))
+    Ok(())
 }
 
 fn api(
@@ -355,7 +371,7 @@ fn api(
     checks: Vec<Arc<dyn ReadyCheck>>,
     stopping: &CancellationToken,
 ) -> anyhow::Result<axum::Router> {
-    let state = ApiState::new(log.clone(), systems, store, telemetry.views.clone(), ApiOptions::default(), checks, stopping.clone());
+    let state = ApiState::new(log.clone(), systems, store, telemetry.of_views(), ApiOptions::default(), checks, stopping.clone());
     orderflow_views::router(&state).context("the routes of the HTTP API contradict each other")
 }
 

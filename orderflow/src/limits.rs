@@ -49,6 +49,18 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the log says nothing more about what happens again and again.
 pub(crate) const LOG_REPEATED_INTERVAL: Duration = Duration::from_secs(10);
+/// Spans that wait to be sent to a collector of traces; further ones are dropped.
+pub(crate) const TRACE_SPANS_QUEUED_MAX: usize = 16_384;
+/// Spans that are sent at once, about.
+pub(crate) const TRACE_BATCH_SPANS_MAX: usize = 1_024;
+/// How long the first of them waits for the others.
+pub(crate) const TRACE_BATCH_WAIT: Duration = Duration::from_millis(500);
+/// How long a collector may take to answer.
+pub(crate) const TRACE_EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often spans are sent that a collector does not take.
+pub(crate) const TRACE_EXPORT_TRIES_MAX: u32 = 3;
+/// Wait before they are sent again; it grows with each try.
+pub(crate) const TRACE_RETRY_WAIT: Duration = Duration::from_secs(1);
 /// How often samples of histograms are folded into their buckets; between two of them they take memory.
 pub(crate) const METRICS_UPKEEP: Duration = Duration::from_secs(1);
 /// Sets of label values of one metric that turn up while the program runs (reason codes, topics); further ones are counted as `other`.
@@ -113,6 +125,8 @@ pub(crate) const INSTANCES_JOURNAL_RECORDS: i64 = 16;
 pub(crate) const WHY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Changes of a breaker during the life of an aggregate that it tells.
 pub(crate) const WHY_TRANSITIONS_MAX: usize = 1_000;
+/// Timers and calls of one task that it finds pending.
+pub(crate) const WHY_PENDING_MAX: usize = 1_000;
 /// How often it reads on because something has happened meanwhile.
 pub(crate) const WHY_PASSES_MAX: usize = 10;
 /// Steps from a record back to its first cause that it follows.

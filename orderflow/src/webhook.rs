@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use fluvio_streams::envelope::TRACEPARENT;
 use fluvio_streams::processor::Call;
 use fluvio_streams::runtime::CallHandler;
 use notifications::delivery::{Answer, Delivery};
@@ -71,12 +72,13 @@ impl Webhook {
         Ok(Self { url, http, places: Semaphore::new(places_max), meters })
     }
 
-    async fn deliver(&self, delivery: &Delivery) -> Answer {
+    async fn deliver(&self, delivery: &Delivery, traceparent: &str) -> Answer {
         let Some(url) = self.url.clone() else { return Answer::Refused { reason: "there is no webhook any more".to_owned() } };
         let body = serde_json::Value::Object(delivery.body.clone()).to_string();
         // The semaphore is never closed. Waiting for a place takes nothing of the time for the answer.
         let _place = self.places.acquire().await;
-        let request = self.http.post(url).header("idempotency-key", &delivery.notification_id).header(CONTENT_TYPE, "application/json").body(body);
+        let request = self.http.post(url).header("idempotency-key", &delivery.notification_id).header(TRACEPARENT, traceparent);
+        let request = request.header(CONTENT_TYPE, "application/json").body(body);
         match request.send().await {
             Ok(response) => {
                 let answer = meaning(response.status(), response.headers());
@@ -93,7 +95,7 @@ impl CallHandler for Webhook {
     async fn call(&self, call: &Call) -> String {
         let began = Instant::now();
         let answer = match serde_json::from_str::<Delivery>(&call.request) {
-            Ok(delivery) => self.deliver(&delivery).await,
+            Ok(delivery) => self.deliver(&delivery, &call.span().to_string()).await,
             Err(error) => Answer::Refused { reason: format!("the delivery is unreadable: {error}") },
         };
         self.meters.answered(&answer, began.elapsed());

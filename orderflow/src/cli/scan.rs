@@ -26,6 +26,8 @@ pub(super) struct Event {
     pub(super) causation: String,
     #[serde(rename = "correlationid", default)]
     pub(super) correlation: String,
+    #[serde(default)]
+    pub(super) traceparent: Option<String>,
     pub(super) data: Value,
 }
 

@@ -15,6 +15,18 @@ pub(crate) fn check_endpoint(flag: &str, endpoint: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns the servers of a MongoDB URI, each as `HOST:PORT`, and nothing else of it: it may hold a password. Empty if they are only known by a record in the DNS (`mongodb+srv`), or it is no URI:
+/// then the driver says what is wrong with it.
+pub(crate) fn mongodb_hosts(uri: &str) -> Vec<String> {
+    let Some(rest) = uri.strip_prefix("mongodb://") else { return Vec::new() };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    // Sockets of this machine have no name to resolve.
+    let named = hosts.split(',').filter(|host| !host.is_empty() && !host.contains('%'));
+    let has_port = |host: &str| host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']') && !port.is_empty());
+    named.map(|host| if has_port(host) { host.to_owned() } else { format!("{host}:27017") }).collect()
+}
+
 fn is_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[') {
         return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
@@ -25,6 +37,20 @@ fn is_host(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_mongodb_uri_only_its_servers_are_told() {
+        for (uri, hosts) in [
+            ("mongodb://127.0.0.1:27017/views", &["127.0.0.1:27017"][..]),
+            ("mongodb://kim:p%40ss@a.example,b.example:1/views?replicaSet=r", &["a.example:27017", "b.example:1"]),
+            ("mongodb://[::1]/", &["[::1]:27017"]),
+            ("mongodb://%2Ftmp%2Fmongodb-27017.sock", &[]),
+            ("mongodb+srv://a.example/views", &[]),
+            ("garbage", &[]),
+        ] {
+            assert_eq!(mongodb_hosts(uri), hosts, "{uri}");
+        }
+    }
 
     #[test]
     fn an_address_has_a_host_and_a_port_and_nothing_else() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use business::partner::provider::{Operation, ProviderRequest};
+use fluvio_streams::envelope::TRACEPARENT;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::answer::{self, Heard};
@@ -48,13 +49,13 @@ impl HttpProvider {
         Ok(Self { endpoint, http, try_timeout })
     }
 
-    /// Asks the provider to do it.
-    pub(super) async fn post(&self, request: &ProviderRequest) -> Heard {
+    /// Asks the provider to do it, and tells it to which trace that belongs.
+    pub(super) async fn post(&self, request: &ProviderRequest, traceparent: &str) -> Heard {
         let path = match request.operation {
             Operation::Accept => "charges",
             Operation::Undo => "refunds",
         };
-        let sent = self.request(Method::POST, &[path]).header("idempotency-key", &request.idempotency_key).json(request);
+        let sent = self.request(Method::POST, &[path]).header("idempotency-key", &request.idempotency_key).header(TRACEPARENT, traceparent).json(request);
         match self.exchange(sent, PROVIDER_ANSWER_BYTES_MAX).await {
             Ok((status, retry_after, body)) => answer::posted(request.operation, status.as_u16(), retry_after.as_deref(), &body),
             Err(Broken::NotSent(detail)) => Heard::NotDone { detail, may_retry: true, after: None },

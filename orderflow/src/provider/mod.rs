@@ -93,7 +93,7 @@ impl PaymentProvider {
     async fn answer(&self, call: &Call, again: bool) -> String {
         let started = Instant::now();
         let (operation, response) = match serde_json::from_str::<ProviderRequest>(&call.request) {
-            Ok(request) => (name_of(request.operation), self.carry_out(&request, again).await),
+            Ok(request) => (name_of(request.operation), self.carry_out(&request, &call.span().to_string(), again).await),
             Err(error) => ("unreadable", failed(&format!("the provider cannot read the request: {error}"))),
         };
         self.meters.answered(operation, outcome_of(&response), started.elapsed());
@@ -101,7 +101,7 @@ impl PaymentProvider {
     }
 
     /// Pursues a request until its outcome is known, however long that takes: who asks can do nothing with "perhaps".
-    async fn carry_out(&self, request: &ProviderRequest, again: bool) -> ProviderResponse {
+    async fn carry_out(&self, request: &ProviderRequest, traceparent: &str, again: bool) -> ProviderResponse {
         let key = &request.idempotency_key;
         let mut pursuit = Pursuit::new(request.operation, key, again, self.times, self.now());
         let mut in_doubt: Option<InDoubt<'_>> = None;
@@ -117,7 +117,7 @@ impl PaymentProvider {
                 }
                 Next::Post(wait) => {
                     sleep(wait).await;
-                    let heard = self.post(request, &pursuit).await;
+                    let heard = self.post(request, traceparent, &pursuit).await;
                     pursuit.posted(heard, self.now())
                 }
                 Next::Inquire(wait) => {
@@ -139,12 +139,12 @@ impl PaymentProvider {
         }
     }
 
-    async fn post(&self, request: &ProviderRequest, pursuit: &Pursuit) -> Heard {
+    async fn post(&self, request: &ProviderRequest, traceparent: &str, pursuit: &Pursuit) -> Heard {
         let not_sent = |detail: &str| Heard::NotDone { detail: detail.to_owned(), may_retry: false, after: None };
         match (self.turn().await, &self.endpoint) {
             (Ok(_place), _) if pursuit.is_too_late(self.now()) => not_sent("the provider was not asked in time"),
             (Ok(_place), Endpoint::Simulated(simulated)) => simulated.post(request).await,
-            (Ok(_place), Endpoint::Http(http)) => http.post(request).await,
+            (Ok(_place), Endpoint::Http(http)) => http.post(request, traceparent).await,
             (Err(NoTurn), _) => not_sent("the provider has too many calls to answer already"),
         }
     }

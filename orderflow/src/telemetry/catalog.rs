@@ -189,6 +189,10 @@ catalog! {
         LOG_STREAMS_REOPENED: Counter, COUNT, "orderflow_log_streams_reopened_total", ["reason"], "Streams that a reader had to open anew, by reason.";
     }
 
+    "Traces" {
+        TRACE_SPANS: Counter, COUNT, "orderflow_trace_spans_total", ["outcome"], "Spans for --otlp-endpoint: exported, failed (the collector did not take them) or dropped (too many waited).";
+    }
+
     "The embedded broker" {
         BROKER_CONNECTIONS: Gauge, COUNT, "orderflow_broker_connections", ["plane"], "Open connections of the embedded broker.";
         BROKER_CONNECTIONS_CLOSED: Counter, COUNT, "orderflow_broker_connections_closed_total", ["plane", "reason"], "Connections of the embedded broker that ended, by reason.";

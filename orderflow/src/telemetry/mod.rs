@@ -12,6 +12,7 @@ mod provider;
 mod registry;
 mod repeated;
 mod streams;
+mod traces;
 mod views;
 mod webhook;
 
@@ -23,6 +24,7 @@ use axum::http::header;
 use axum::routing::get;
 use fluvio_streams::system::System;
 use orderflow_broker::DiskProblem;
+use reqwest::Url;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -33,6 +35,7 @@ use self::process::ProcessMeters;
 pub(crate) use self::provider::{InDoubt, ProviderMeters};
 use self::registry::{Handle, Registry};
 use self::streams::StreamsMeters;
+use self::traces::{Exporter, TracedStreams, TracedViews, Traces};
 use self::views::ViewsMeters;
 pub(crate) use self::webhook::WebhookMeters;
 use crate::limits::METRICS_UPKEEP;
@@ -44,6 +47,7 @@ pub(crate) struct Telemetry {
     upkeep: JoinHandle<()>,
     process: Arc<ProcessMeters>,
     disk: Option<Arc<DiskMeters>>,
+    traces: Option<(Arc<Traces>, Exporter)>,
     pub(crate) streams: Arc<StreamsMeters>,
     pub(crate) views: Arc<ViewsMeters>,
     pub(crate) broker: Arc<BrokerMeters>,
@@ -76,6 +80,7 @@ impl Telemetry {
             upkeep,
             process: Arc::new(ProcessMeters::new(&registry)),
             disk: None,
+            traces: None,
             streams: Arc::new(StreamsMeters::new(&registry, systems, partitions)),
             views: Arc::new(ViewsMeters::new(&registry)),
             broker: Arc::new(BrokerMeters::new(&registry)),
@@ -95,6 +100,40 @@ impl Telemetry {
     /// Tells from now on how full the disk of the embedded broker is, which keeps its data in `directory`.
     pub(crate) fn watch_disk(&mut self, directory: PathBuf, problem: watch::Receiver<Option<DiskProblem>>) {
         self.disk = Some(Arc::new(DiskMeters::new(&self.registry, directory, problem)));
+    }
+
+    /// Sends traces to a collector from now on. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// If no HTTP client can be made.
+    pub(crate) fn export_traces(&mut self, endpoint: &Url, instance: &str) -> anyhow::Result<()> {
+        self.traces = Some(Traces::start(&self.registry, endpoint, instance)?);
+        Ok(())
+    }
+
+    /// Sends what traces there are, before the process ends.
+    pub(crate) async fn close_traces(&self) {
+        if let Some((_, exporter)) = &self.traces {
+            exporter.close().await;
+        }
+    }
+
+    /// Returns who hears what processors do.
+    pub(crate) fn of_streams(&self) -> Arc<dyn fluvio_streams::telemetry::Observer> {
+        let meters = Arc::clone(&self.streams);
+        match &self.traces {
+            Some((traces, _)) => Arc::new(TracedStreams { meters, traces: Arc::clone(traces) }),
+            None => meters,
+        }
+    }
+
+    /// Returns who hears what views and the API do.
+    pub(crate) fn of_views(&self) -> Arc<dyn orderflow_views::telemetry::Observer> {
+        let meters = Arc::clone(&self.views);
+        match &self.traces {
+            Some((traces, _)) => Arc::new(TracedViews { meters, traces: Arc::clone(traces) }),
+            None => meters,
+        }
     }
 
     /// Returns the router of the metrics endpoint.

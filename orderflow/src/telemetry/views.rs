@@ -161,7 +161,7 @@ impl Observer for ViewsMeters {
                 }
             }
             Event::CommandDecided { system, command, outcome, elapsed, .. } => {
-                self.commands.of(&[system, command, outcome.map_or("undecided", name)]).increment(1);
+                self.commands.of(&[system, command, outcome.map_or("undecided", name_of)]).increment(1);
                 self.command_latencies.of(&[system, command]).record(elapsed.as_secs_f64());
             }
             Event::SystemUnreachable { system, error, retry_in } => {
@@ -177,7 +177,7 @@ impl Observer for ViewsMeters {
     }
 }
 
-fn name(outcome: Outcome) -> &'static str {
+pub(super) fn name_of(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Done => "done",
         Outcome::Deferred => "deferred",

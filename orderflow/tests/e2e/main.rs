@@ -22,5 +22,6 @@ mod reset;
 mod start;
 mod stop;
 mod support;
+mod traces;
 mod webhook;
 mod why;

@@ -115,6 +115,16 @@ async fn a_cluster_that_says_nothing() {
     assert_refused(&output, "--fluvio", &address.to_string());
 }
 
+/// Goal: a name that is mistyped is found out soon, and a password in the URI is not told.
+#[tokio::test]
+async fn a_mongodb_that_has_no_name() {
+    let began = Instant::now();
+    let output = up(&["--ephemeral", "--mongodb=mongodb://kim:secret@nobody.invalid/views"]).await;
+    assert_refused(&output, "--mongodb", "the name in `nobody.invalid:27017` cannot be resolved");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("secret"));
+    assert!(began.elapsed() < Duration::from_secs(6), "it took {:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn a_mongodb_that_cannot_be_reached() {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it has an address");

@@ -120,11 +120,20 @@ async fn a_story_finds_what_is_not_keyed_by_the_order() {
     instance.produce(COMMANDS, Some(b"another-key"), json!({ "type": "PayOrder", "orderId": id }).to_string()).await;
     instance.produce(COMMANDS, Some(id.as_bytes()), "garbage").await;
     instance.consume("food-delivery-dead-letters", |letters| !letters.is_empty()).await;
+    // It waits for the partner, but not for ever.
+    let (_, waits) = why(&instance, &["food-delivery", &id]).await;
+    let pending = waits[0]["pending"].as_array().expect("there is a list");
+    let unavailable = pending.iter().find(|pending| pending["name"] == "payment-unavailable").unwrap_or_else(|| panic!("{pending:?}"));
+    assert_eq!((&unavailable["processor"], &unavailable["key"]), (&json!("orders"), &json!(id)));
+    assert!(unavailable["dueAt"].is_string(), "{pending:?}");
+    let text = run(&["why", &id, "--fluvio", &sc]).await;
+    assert!(String::from_utf8_lossy(&text.stdout).contains("timer, due "), "{text:?}");
     let close = run(&["breaker", "force", "food-delivery", "closed", "--fluvio", &sc]).await;
     assert!(close.status.success());
     instance.order(&id, "Placed").await;
 
     let (told, seen) = story(&instance, &id, 3).await;
+    assert!(told["pending"].as_array().is_some_and(|pending| pending.iter().all(|pending| pending["name"] != "payment-unavailable")), "{told:#}");
     let count = |what: &str| seen.iter().filter(|seen| *seen == what).count();
     assert_eq!(count("commands:PlaceOrder"), 1, "although its id is not in it: {seen:?}");
     assert!(count("commands:PayOrder") >= 1, "{seen:?}");

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use business::front::commands::BREAKER_FORCED;
+use fluvio_streams::envelope::TRACEPARENT;
 use fluvio_streams::log::Log;
 use fluvio_streams::partitioner::partition_for;
 use fluvio_streams::record::{LogRecord, Position};
 use fluvio_streams::system::{Outcome, System};
 use fluvio_streams::time::parse_rfc3339;
 use fluvio_streams::topology::Routing;
+use fluvio_streams::trace::{Trace, TraceContext};
 use serde_json::{Map, Value};
 
 use super::super::scan::{Event, scan};
+use super::pending::{Pending, Whose, pending};
 use crate::limits::{WHY_BYTES_MAX, WHY_PASSES_MAX, WHY_TRANSITIONS_MAX};
 
 const TRANSITIONED: &str = "BreakerTransitioned";
@@ -26,6 +29,7 @@ pub(super) struct Happened {
     pub(super) id: String,
     pub(super) causation: String,
     pub(super) correlation: String,
+    pub(super) trace: Trace,
     pub(super) data: Value,
 }
 
@@ -38,6 +42,8 @@ pub(super) struct Found {
     /// The partition that owns it.
     pub(super) partition: u32,
     pub(super) happened: Vec<Happened>,
+    /// What it still waits for.
+    pub(super) pending: Vec<Pending>,
     /// True if there was more than could be told.
     pub(super) is_cut: bool,
 }
@@ -81,7 +87,9 @@ pub(super) async fn collect(log: &dyn Log, system: &System, partitions: u32, id:
         return Ok(None);
     }
     let id_field = system.commands.first().map_or("id", |command| command.subject_field);
-    let mut found = Found { system: system.name, id: id.to_owned(), id_field, partition: owner, happened, is_cut };
+    let correlations: BTreeSet<&str> = happened.iter().map(|happened| happened.correlation.as_str()).collect();
+    let pending = pending(log, system, owner, &Whose { id, correlations: &correlations }).await?;
+    let mut found = Found { system: system.name, id: id.to_owned(), id_field, partition: owner, happened, pending, is_cut };
     let transitions = transitions(log, system, &found, &events).await?;
     found.happened.extend(transitions);
     Ok(Some(found))
@@ -169,14 +177,20 @@ impl Collector<'_> {
 
 /// Reads a record: an event in its envelope, a plain object, or what nobody can read.
 fn happened(position: Position, record: &LogRecord) -> Happened {
-    if let Ok(Event { kind, id, time, causation, correlation, data }) = serde_json::from_slice(&record.value) {
-        return Happened { at_ms: parse_rfc3339(&time).unwrap_or(record.timestamp_ms), position, kind, id, causation, correlation, data };
+    if let Ok(Event { kind, id, time, causation, correlation, traceparent, data }) = serde_json::from_slice(&record.value) {
+        let trace = trace(traceparent.as_deref(), &correlation);
+        return Happened { at_ms: parse_rfc3339(&time).unwrap_or(record.timestamp_ms), position, kind, id, causation, correlation, trace, data };
     }
     let data = serde_json::from_slice(&record.value).ok().filter(Value::is_object);
     let data = data.unwrap_or_else(|| Map::from_iter([("unreadable".to_owned(), String::from_utf8_lossy(&record.value).into())]).into());
     let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
     let id = Some(text("commandId")).filter(|id| !id.is_empty()).unwrap_or_else(|| position.to_string());
-    Happened { at_ms: record.timestamp_ms, position, kind: text("type"), correlation: id.clone(), id, causation: String::new(), data }
+    Happened { at_ms: record.timestamp_ms, position, kind: text("type"), correlation: id.clone(), trace: trace(data[TRACEPARENT].as_str(), &id), id, causation: String::new(), data }
+}
+
+/// Returns the trace of a record, as the runtime does.
+fn trace(traceparent: Option<&str>, correlation: &str) -> Trace {
+    traceparent.and_then(TraceContext::parse).map_or_else(|| Trace::of(correlation), |context| context.trace)
 }
 
 /// Returns true if the id stands in a payload, also in one that is quoted in it.

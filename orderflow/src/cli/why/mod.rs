@@ -1,8 +1,10 @@
 //! `orderflow why`: everything that happened to an order (a booking, ...) across the topics of its system, in the order in which it happened.
 //!
-//! It reads the topics and nothing else, so it tells the same whoever runs what. Start reading at `collect` (what belongs to the story), then `story` (in which order, in which words).
+//! It reads the topics and nothing else, so it tells the same whoever runs what. Start reading at `collect` (what belongs to the story), then `pending` (what it still waits for) and `story` (in
+//! which order, in which words).
 
 mod collect;
+mod pending;
 mod story;
 
 use std::process::ExitCode;

@@ -1,12 +1,13 @@
 //! A story: what happened in the order in which it happened, as JSON and in lines for people.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use fluvio_streams::time::format_rfc3339;
+use fluvio_streams::time::{Clock as _, SystemClock, format_rfc3339};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::collect::{Found, Happened};
+use super::pending::Pending;
 use crate::limits::{WHY_CAUSES_MAX, WHY_VALUE_CHARACTERS_MAX};
 
 /// What happened to an aggregate.
@@ -18,6 +19,8 @@ pub(super) struct Story {
     /// The partition that owns it.
     partition: u32,
     happened: Vec<Line>,
+    /// Timers that are set and calls that are not answered, the first to be due first.
+    pending: Vec<Pending>,
     /// True if there is more than is told.
     cut: bool,
     #[serde(skip)]
@@ -37,16 +40,17 @@ struct Line {
     kind: String,
     causation_id: String,
     correlation_id: String,
+    trace_id: String,
     data: Value,
 }
 
 impl Story {
     /// Tells what was found.
     pub(super) fn of(found: Found) -> Self {
-        let Found { system, id, id_field, partition, mut happened, is_cut: cut } = found;
+        let Found { system, id, id_field, partition, mut happened, pending, is_cut: cut } = found;
         let begin_ms = happened.iter().filter(|it| !is_of_breaker(&it.kind)).map(|it| it.at_ms).min().unwrap_or_default();
         in_order(&mut happened);
-        let line = |Happened { at_ms, position, kind, causation, correlation, data, .. }| Line {
+        let line = |Happened { at_ms, position, kind, causation, correlation, trace, data, .. }| Line {
             at: format_rfc3339(at_ms),
             after_ms: at_ms - begin_ms,
             topic: position.topic,
@@ -55,15 +59,19 @@ impl Story {
             kind,
             causation_id: causation,
             correlation_id: correlation,
+            trace_id: trace.to_string(),
             data,
         };
-        Self { system, id, partition, happened: happened.into_iter().map(line).collect(), cut, id_field }
+        Self { system, id, partition, happened: happened.into_iter().map(line).collect(), pending, cut, id_field }
     }
 
     /// Prints it for people: of each record, what is new since the one before it in the same topic.
     pub(super) fn print(&self) {
         let begin = self.happened.iter().find(|line| line.after_ms >= 0).map_or("", |line| line.at.as_str());
         println!("{} {} (partition {}), from {begin}", self.system, shown(&self.id), self.partition);
+        for (trace, kind) in self.traces() {
+            println!("{:>14}  {trace}, begins with {}", "trace", shown(kind));
+        }
         let mut known: HashMap<&str, BTreeMap<String, String>> = HashMap::new();
         for line in &self.happened {
             let topic = line.topic.strip_prefix(self.system).map_or(&*line.topic, |rest| rest.trim_start_matches('-'));
@@ -79,10 +87,25 @@ impl Story {
                 *before = members;
             }
         }
+        let now_ms = SystemClock.now_ms();
+        for Pending { due_ms, due_at, processor, name, key } in &self.pending {
+            let (when, due) = match (due_ms, due_at) {
+                (Some(due_ms), Some(due_at)) => (relative(due_ms - now_ms), format!("timer, due {due_at}")),
+                _ => ("no answer".to_owned(), "call".to_owned()),
+            };
+            println!("{when:>14}  {:<22} {:>9}  {name:<24} {} ({due})", processor, "pending", shown(key));
+        }
         if self.cut {
             println!("there is more, which is left out");
         }
         println!();
+    }
+
+    /// Returns the traces that its records belong to, each with the type of its first one.
+    fn traces(&self) -> Vec<(&str, &str)> {
+        let mut seen = HashSet::new();
+        let own = self.happened.iter().filter(|line| !is_of_breaker(&line.kind));
+        own.filter(|line| seen.insert(line.trace_id.as_str())).map(|line| (line.trace_id.as_str(), line.kind.as_str())).collect()
     }
 }
 
@@ -149,13 +172,14 @@ fn relative(after_ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use fluvio_streams::record::Position;
+    use fluvio_streams::trace::Trace;
     use serde_json::json;
 
     use super::*;
 
     fn happened(at_ms: i64, topic: &str, offset: i64, id: &str, causation: &str, data: Value) -> Happened {
         let position = Position { topic: format!("s-{topic}"), partition: 0, offset };
-        Happened { at_ms, position, kind: id.to_owned(), id: id.to_owned(), causation: causation.to_owned(), correlation: String::new(), data }
+        Happened { at_ms, position, kind: id.to_owned(), id: id.to_owned(), causation: causation.to_owned(), correlation: String::new(), trace: Trace::of(""), data }
     }
 
     /// Goal: within one millisecond, in which whole orders are placed, the story still goes from cause to effect.
