@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::customers::{Counter, Progress, SentLog};
 use crate::error::{Doing as _, Error};
 use crate::fleet::Fleet;
 use crate::ledger::{Ledger, Verdicts};
+use crate::namespace::Namespace;
 use crate::open::Load;
 use crate::provider::{Provider, Temper};
 use crate::proxy::{Link, Proxy};
@@ -35,6 +37,8 @@ pub enum Trouble {
     Slow(Duration),
     /// Its connections are reset again and again.
     Resets(Duration),
+    /// The cable of its network namespace is pulled, as [`Trouble::HalfOpen`], by the kernel. Needs root.
+    Unplugged,
 }
 
 /// How a run is made.
@@ -111,12 +115,18 @@ const CALM: Duration = Duration::from_secs(2);
 pub async fn run(options: &Options) -> Result<Report, Error> {
     let scene = &options.scene;
     fs::create_dir_all(&scene.directory).doing(|| format!("cannot create `{}`", scene.directory.display()))?;
-    let provider = Provider::start(scene.seed, Temper::Moody(scene.pace.very_slow), &scene.directory.join("provider.ndjson")).await?;
-    let mut fleet = Fleet::start(scene, provider.url(), options.standbys).await?;
+    let namespace = (options.trouble == Trouble::Unplugged).then(Namespace::create).transpose()?;
+    let host = namespace.as_ref().map_or(Ipv4Addr::LOCALHOST, |namespace| namespace.host);
+    let provider = Provider::start_on(host, scene.seed, Temper::Moody(scene.pace.very_slow), &scene.directory.join("provider.ndjson")).await?;
+    let mut fleet = Fleet::start_on(host, scene, provider.url(), options.standbys).await?;
     let proxy = Proxy::start(&fleet.sc, &fleet.spu).await?;
     let sc = fleet.sc.clone();
     // Whoever comes first leads, and is the one.
-    let victim = fleet.join(&proxy.sc).await?;
+    let victim = match &namespace {
+        Some(namespace) => fleet.join_within(&sc, Some(namespace)).await?,
+        None => fleet.join(&proxy.sc).await?,
+    };
+    let way = Way { proxy, namespace };
     for _ in 1..options.instances {
         fleet.join(&sc).await?;
     }
@@ -130,19 +140,19 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     let mut ledger = Ledger::default();
     let mut load = Load { counter, rate: options.rate, first: 0 };
     let name = fleet.instances[victim].process.name;
-    let is_wholly_away = matches!(options.trouble, Trouble::Stopped | Trouble::Cut | Trouble::HalfOpen);
+    let is_wholly_away = matches!(options.trouble, Trouble::Stopped | Trouble::Cut | Trouble::HalfOpen | Trouble::Unplugged);
 
     load.first = during(&load, async {
         sleep(CALM).await;
         let until = Instant::now() + options.away;
-        begin(options.trouble, &fleet, victim, &proxy)?;
+        way.begin(options.trouble, &fleet, victim)?;
         scene.tell(|| format!("{:?}: `{name}`", options.trouble));
         if is_wholly_away {
             reader::until(&sc, "it is replaced", |assignments| assignments.now().values().all(|owner| owner != name)).await?;
         }
         sleep_until(until).await;
         if !is_wholly_away {
-            end(&fleet, victim, &proxy, options.trouble)?;
+            way.end(options.trouble, &fleet, victim)?;
         }
         sleep(CALM).await;
         Ok(())
@@ -152,7 +162,7 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     if is_wholly_away {
         let before = around.settle(&mut ledger).await?;
         let (records, repeated, movements) = (ledger.records(), ledger.repeated(), provider.movements().len());
-        end(&fleet, victim, &proxy, options.trouble)?;
+        way.end(options.trouble, &fleet, victim)?;
         unready.extend(fleet.ready().await?);
         fleet.shared(scene.partitions).await?;
         let after = around.settle(&mut ledger).await?;
@@ -172,7 +182,7 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     })
     .await?;
     let verdicts = around.settle(&mut ledger).await?;
-    if proxy.carried() == 0 {
+    if way.namespace.is_none() && way.proxy.carried() == 0 {
         return Err(Error::new(format!("`{name}` has not used the way that was to be cut")));
     }
     Ok(Report { trouble: options.trouble, orders: load.first, was_replaced: is_wholly_away, awakening, verdicts, panics: panics(fleet.processes()), unready })
@@ -189,23 +199,33 @@ async fn during(load: &Load, doing: impl Future<Output = Result<(), Error>>) -> 
     Ok(tokio::try_join!(load.pour(ended), doing)?.0)
 }
 
-fn begin(trouble: Trouble, fleet: &Fleet, victim: usize, proxy: &Proxy) -> Result<(), Error> {
-    match trouble {
-        Trouble::Stopped => return fleet.signal(victim, Signal::STOP),
-        Trouble::Cut => proxy.set(Link::Cut),
-        Trouble::HalfOpen => proxy.set(Link::HalfOpen),
-        Trouble::Slow(slow) => proxy.set(Link::Slow(slow)),
-        Trouble::Resets(every) => proxy.set(Link::Resets(every)),
-    }
-    Ok(())
+/// Between the one that gets into trouble and the broker.
+struct Way {
+    proxy: Proxy,
+    namespace: Option<Namespace>,
 }
 
-fn end(fleet: &Fleet, victim: usize, proxy: &Proxy, trouble: Trouble) -> Result<(), Error> {
-    match trouble {
-        Trouble::Stopped => fleet.signal(victim, Signal::CONT),
-        _ => {
-            proxy.set(Link::Whole);
-            Ok(())
+impl Way {
+    fn begin(&self, trouble: Trouble, fleet: &Fleet, victim: usize) -> Result<(), Error> {
+        match trouble {
+            Trouble::Stopped => return fleet.signal(victim, Signal::STOP),
+            Trouble::Unplugged => return self.namespace.as_ref().map_or(Ok(()), |namespace| namespace.plug(false)),
+            Trouble::Cut => self.proxy.set(Link::Cut),
+            Trouble::HalfOpen => self.proxy.set(Link::HalfOpen),
+            Trouble::Slow(slow) => self.proxy.set(Link::Slow(slow)),
+            Trouble::Resets(every) => self.proxy.set(Link::Resets(every)),
+        }
+        Ok(())
+    }
+
+    fn end(&self, trouble: Trouble, fleet: &Fleet, victim: usize) -> Result<(), Error> {
+        match trouble {
+            Trouble::Stopped => fleet.signal(victim, Signal::CONT),
+            Trouble::Unplugged => self.namespace.as_ref().map_or(Ok(()), |namespace| namespace.plug(true)),
+            _ => {
+                self.proxy.set(Link::Whole);
+                Ok(())
+            }
         }
     }
 }

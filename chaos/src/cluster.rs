@@ -2,7 +2,7 @@
 //! that they move whenever somebody is killed.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use tokio::sync::watch;
@@ -58,7 +58,7 @@ pub(crate) struct Settings {
 impl Cluster {
     /// Starts all processes and waits until they are ready.
     pub(crate) async fn start(options: &Options, provider: &str) -> Result<Self, Error> {
-        let (sc, spu) = broker_addresses(options.seed)?;
+        let (sc, spu) = broker_addresses(Ipv4Addr::LOCALHOST, options.seed)?;
         let settings = Settings::new(&options.scene(), provider)?;
         let mut processes = Vec::new();
         for (index, (name, flags)) in ROLES.into_iter().enumerate() {
@@ -133,22 +133,25 @@ impl Settings {
 
     /// Describes one of another program.
     pub(crate) fn process_of(&self, program: &Path, name: &'static str, flags: &[&str], place: Vec<String>) -> Result<Process, Error> {
-        let arguments = flags.iter().map(ToString::to_string).chain(place).chain(self.common.iter().cloned()).collect();
+        let flag = |argument: &String| argument.split('=').next().map(str::to_owned);
+        // What is said of a place holds there.
+        let common: Vec<String> = self.common.iter().filter(|common| !place.iter().any(|said| flag(said) == flag(common))).cloned().collect();
+        let arguments = flags.iter().map(ToString::to_string).chain(place).chain(common).collect();
         Process::new(name, program, Path::new(&self.directory), arguments)
     }
 }
 
 /// Returns the addresses that the broker of a run has whenever it is started again: control plane and data plane.
-pub(crate) fn broker_addresses(seed: u64) -> Result<(String, String), Error> {
+pub(crate) fn broker_addresses(host: Ipv4Addr, seed: u64) -> Result<(String, String), Error> {
     let mut random = Random::of(seed ^ u64::from(std::process::id()), 0);
-    Ok((free_address(&mut random)?, free_address(&mut random)?))
+    Ok((free_address(host, &mut random)?, free_address(host, &mut random)?))
 }
 
-fn free_address(random: &mut Random) -> Result<String, Error> {
+fn free_address(host: Ipv4Addr, random: &mut Random) -> Result<String, Error> {
     for _ in 0..100 {
         let port = PORTS.start + random.below(u64::from(PORTS.end - PORTS.start)) as u16;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(format!("127.0.0.1:{port}"));
+        if TcpListener::bind((host, port)).is_ok() {
+            return Ok(format!("{host}:{port}"));
         }
     }
     Err(Error::new("there is no free port"))

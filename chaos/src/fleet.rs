@@ -1,12 +1,14 @@
 //! A broker, somebody who serves, and instances that share all processors: as many of them as a run wants at a time.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use rustix::process::Signal;
 use tokio::sync::watch;
 
 use crate::cluster::{Settings, broker_addresses};
 use crate::error::Error;
+use crate::namespace::Namespace;
 use crate::owners::Owners;
 use crate::process::Process;
 use crate::{Scene, reader};
@@ -37,7 +39,12 @@ pub(crate) struct Instance {
 impl Fleet {
     /// Starts a broker and somebody who serves.
     pub(crate) async fn start(scene: &Scene, provider: &str, standbys: usize) -> Result<Self, Error> {
-        let (sc, spu) = broker_addresses(scene.seed)?;
+        Self::start_on(Ipv4Addr::LOCALHOST, scene, provider, standbys).await
+    }
+
+    /// Starts them with the broker at another address of this machine.
+    pub(crate) async fn start_on(host: Ipv4Addr, scene: &Scene, provider: &str, standbys: usize) -> Result<Self, Error> {
+        let (sc, spu) = broker_addresses(host, scene.seed)?;
         let settings = Settings::new(scene, provider)?;
         let mut broker = settings.process("broker", &["--roles=broker"], vec![format!("--sc-addr={sc}"), format!("--spu-addr={spu}")])?;
         broker.start().await?;
@@ -60,11 +67,20 @@ impl Fleet {
 
     /// Starts the next instance, or one that was there before, and does not wait for it; returns its number. `sc`: where it is told that the broker is.
     pub(crate) async fn join(&mut self, sc: &str) -> Result<usize, Error> {
+        self.join_within(sc, None).await
+    }
+
+    /// Starts it in a namespace.
+    pub(crate) async fn join_within(&mut self, sc: &str, namespace: Option<&Namespace>) -> Result<usize, Error> {
         let number = self.instances.iter().position(|instance| !instance.is_up).unwrap_or(self.instances.len());
         if number == self.instances.len() {
             let name = *NAMES.get(number).ok_or_else(|| Error::new(format!("there are at most {} instances", NAMES.len())))?;
-            let place = vec![format!("--fluvio={sc}"), format!("--instance={name}"), format!("--standbys={}", self.standbys)];
+            let mut place = vec![format!("--fluvio={sc}"), format!("--instance={name}"), format!("--standbys={}", self.standbys)];
+            if let Some(Namespace { guest, .. }) = namespace {
+                place.extend(["http", "metrics", "lifeline"].map(|what| format!("--{what}-addr={guest}:0")));
+            }
             let process = self.settings.process(name, &["--roles=processors"], place)?;
+            let process = process.within(namespace.map(Namespace::prefix).unwrap_or_default());
             self.instances.push(Instance { process, is_up: false });
         }
         let instance = &mut self.instances[number];

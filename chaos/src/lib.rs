@@ -12,6 +12,7 @@ mod error;
 mod fleet;
 pub mod ledger;
 pub mod limits;
+mod namespace;
 mod open;
 mod owners;
 mod plan;

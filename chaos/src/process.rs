@@ -17,6 +17,8 @@ use crate::limits::{POLL, READY_LIMIT, START_LIMIT, STOP_LIMIT};
 pub(crate) struct Process {
     pub(crate) name: &'static str,
     program: PathBuf,
+    /// What comes before the program, to run it somewhere else.
+    prefix: Vec<String>,
     directory: PathBuf,
     arguments: Vec<String>,
     child: Option<Child>,
@@ -31,7 +33,12 @@ impl Process {
         let directory = directory.join(name);
         fs::create_dir_all(&directory).doing(|| format!("cannot create `{}`", directory.display()))?;
         let http = reqwest::Client::builder().no_proxy().timeout(START_LIMIT).build().doing(|| "no HTTP client".to_owned())?;
-        Ok(Self { name, program: program.to_owned(), directory, arguments, child: None, addresses: Value::Null, http, starts: 0 })
+        Ok(Self { name, program: program.to_owned(), prefix: Vec::new(), directory, arguments, child: None, addresses: Value::Null, http, starts: 0 })
+    }
+
+    /// Has it started by another program, which becomes it.
+    pub(crate) fn within(self, prefix: Vec<String>) -> Self {
+        Self { prefix, ..self }
     }
 
     /// Starts it, and waits until it says where it can be reached.
@@ -70,7 +77,15 @@ impl Process {
     fn spawn(&mut self) -> Result<(), Error> {
         let _ = fs::remove_file(self.addresses_file());
         let log = File::options().create(true).append(true).open(self.log_file()).doing(|| format!("cannot write `{}`", self.log_file().display()))?;
-        let mut command = Command::new(&self.program);
+        let program = self.program.as_os_str();
+        let mut command = match self.prefix.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command.arg("up").arg("--data-dir").arg(self.directory.join("data")).arg("--addresses-file").arg(self.addresses_file());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ORDERFLOW_") || name == "RUST_LOG") {

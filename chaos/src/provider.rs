@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -79,8 +80,13 @@ enum Fate {
 impl Provider {
     /// Starts a provider that writes its books into a file, too.
     pub(crate) async fn start(seed: u64, temper: Temper, books: &FilePath) -> Result<Self, Error> {
+        Self::start_on(Ipv4Addr::LOCALHOST, seed, temper, books).await
+    }
+
+    /// Starts one at another address of this machine.
+    pub(crate) async fn start_on(host: Ipv4Addr, seed: u64, temper: Temper, books: &FilePath) -> Result<Self, Error> {
         let file = File::create(books).doing(|| format!("cannot create `{}`", books.display()))?;
-        let listener = TcpListener::bind("127.0.0.1:0").await.doing(|| "the provider finds no port".to_owned())?;
+        let listener = TcpListener::bind((host, 0)).await.doing(|| "the provider finds no port".to_owned())?;
         let url = format!("http://{}", listener.local_addr().doing(|| "the provider has no address".to_owned())?);
         let books = Mutex::new(Books { movements: Vec::new(), file });
         let shared = Arc::new(Shared { seed, temper, keys: Mutex::default(), books });

@@ -43,7 +43,7 @@ impl Gaps {
             return;
         }
         if let (Some(source), Some(cause)) = (text("source"), text("causationid"))
-            && let Some(task) = source.strip_prefix(&format!("/{SYSTEM}-"))
+            && let Some(task) = source.strip_prefix(&format!("/{SYSTEM}/"))
         {
             let answered = self.answers.entry((task.to_owned(), cause.to_owned())).or_insert(time_ms);
             *answered = (*answered).min(time_ms);
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_wait_is_from_a_record_to_the_first_word_about_it() {
         let mut gaps = Gaps::default();
-        let event = |id: &str, task: &str, cause: &str| json!({"id": id, "source": format!("/{SYSTEM}-{task}"), "causationid": cause}).to_string();
+        let event = |id: &str, task: &str, cause: &str| json!({"id": id, "source": format!("/{SYSTEM}/{task}"), "causationid": cause}).to_string();
         // Topics are read one after the other: an answer may be read before what it is about.
         gaps.take("orders-events", 1, 1_700, event("e-1", "orders/1", "k-1").as_bytes());
         gaps.take("orders-events", 1, 1_900, event("e-2", "orders/1", "k-1").as_bytes());

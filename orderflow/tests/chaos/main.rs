@@ -3,6 +3,10 @@
 //! Real processes, their roles split among six, one of them the broker; all are killed at some time, and one hangs while another takes its work over. What must have become of every command,
 //! charge and document says a ledger that shares no code with what is tried (`orderflow-chaos`).
 
+mod absence;
+mod release;
+mod scale;
+
 use std::path::PathBuf;
 
 use orderflow_chaos::{Options, run};
