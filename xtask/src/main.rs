@@ -4,12 +4,14 @@
 //! house rules, and others check that the committed SmartModules belong to their sources and that the topic files are
 //! valid. Start reading at [`main`]; each chore is a module.
 
+mod absence;
 mod asyncapi;
 mod autoscale;
 mod chaos;
 mod installed;
 mod kubernetes;
 mod release;
+mod release_test;
 mod scale;
 mod siege;
 mod simulate;
@@ -22,6 +24,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Chores of this workspace")]
 enum Chore {
+    /// Lets an instance be away for a while, and shows that this harms nothing
+    Absence(absence::Arguments),
     /// Holds the AsyncAPI documents against the public parser; needs node and npm
     Asyncapi,
     /// Scales real processes by their lag as Kubernetes would, and draws it
@@ -35,6 +39,8 @@ enum Chore {
     },
     /// Kills real processes while orders come in, and proves that every effect happened once
     Chaos(chaos::Arguments),
+    /// Replaces every process by one of a new build while requests come in, and kills replicas
+    ReleaseTest(release_test::Arguments),
     /// Lets instances come and go under load, and shows how long tasks stand still
     Scale(scale::Arguments),
     /// Holds the Kubernetes manifests against schemas, public models, checkov and each other; needs python3, pip, node and npm
@@ -52,11 +58,13 @@ enum Chore {
 fn main() -> anyhow::Result<()> {
     let root = workspace::root();
     match Chore::parse() {
+        Chore::Absence(arguments) => absence::run(root, &arguments),
         Chore::Asyncapi => asyncapi::run(root),
         Chore::Autoscale(arguments) => autoscale::run(root, &arguments),
         Chore::Chaos(arguments) => chaos::run(root, &arguments),
         Chore::Smartmodules { check: true } => smartmodules::check(&root.join("smartmodules")),
         Chore::Smartmodules { check: false } => smartmodules::update(&root.join("smartmodules")),
+        Chore::ReleaseTest(arguments) => release_test::run(root, &arguments),
         Chore::Scale(arguments) => scale::run(root, &arguments),
         Chore::Kubernetes(arguments) => kubernetes::run(root, &arguments),
         Chore::Tidy => tidy::check(root),
