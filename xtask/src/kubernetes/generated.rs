@@ -11,7 +11,7 @@ use serde_yaml_ng::Value;
 /// Where it is.
 const RULE: &str = "k8s/components/monitoring/prometheus-rule.yaml";
 /// What it is made from: rules files as Prometheus takes them.
-const SOURCES: [&str; 1] = ["k8s/scaling/rules.yaml"];
+const SOURCES: [&str; 2] = ["grafana/prometheus/rules.yml", "k8s/scaling/rules.yaml"];
 
 /// Writes the manifests.
 pub(super) fn write(root: &Path) -> anyhow::Result<()> {
