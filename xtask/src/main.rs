@@ -8,6 +8,7 @@ mod absence;
 mod asyncapi;
 mod autoscale;
 mod chaos;
+mod dashboards;
 mod installed;
 mod kubernetes;
 mod release;
@@ -45,6 +46,12 @@ enum Chore {
     Scale(scale::Arguments),
     /// Holds the Kubernetes manifests against schemas, public models, checkov and each other; needs python3, pip, node and npm
     Kubernetes(kubernetes::Arguments),
+    /// Makes Grafana's dashboards from their description
+    Dashboards {
+        /// Changes nothing: fails unless they belong to it
+        #[arg(long)]
+        check: bool,
+    },
     /// Checks the house rules that no compiler checks
     Tidy,
     /// Makes the original's load test with the real `siege` and prints the report beside the original's
@@ -67,6 +74,8 @@ fn main() -> anyhow::Result<()> {
         Chore::ReleaseTest(arguments) => release_test::run(root, &arguments),
         Chore::Scale(arguments) => scale::run(root, &arguments),
         Chore::Kubernetes(arguments) => kubernetes::run(root, &arguments),
+        Chore::Dashboards { check: true } => dashboards::check(root),
+        Chore::Dashboards { check: false } => dashboards::write(root),
         Chore::Tidy => tidy::check(root),
         Chore::Siege(arguments) => siege::run(root, &arguments),
         Chore::Simulate(arguments) => simulate::run(root, &arguments),
