@@ -79,6 +79,7 @@
 //! | an outside system | [`Context::call`](crate::processor::Context::call), a [`CallHandler`](crate::runtime::CallHandler) | the call until it is answered; the id is the idempotency key |
 //! | a question to another processor with a deadline | [`Guard`](crate::guard::Guard), which has a [`Breaker`](crate::breaker::Breaker) | attempts, the queue, the breaker |
 //! | counts and sums over time | [`WindowedAggregate`](crate::window::WindowedAggregate) | one value a key and open window |
+//! | what happened close to something else of the same key | [`StreamStream`](crate::join::StreamStream) | the records that may still find a partner |
 //! | what another topic says of the same key | [`StreamTable`](crate::join::StreamTable), [`TableTable`](crate::join::TableTable) | the table |
 //! | figures for operators | [`Context::add_total`](crate::processor::Context::add_total) | the total, which is exported |
 //!

@@ -49,6 +49,10 @@ pub const LAG_ENDS_MAX: usize = 1_024;
 /// How long a task that is behind takes nothing from other sources because of one that is known to have more, or was not heard of since the task started, and delivers nothing. Long
 /// enough for a broker under load to open the streams of everybody who comes back at once. What is no record (timers, answers to calls) does not wait.
 pub const SOURCE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Partners of one record of a stream-stream join; a record with more goes to the dead letters, as one does whose pairs do not fit into a transaction.
+pub const JOIN_PARTNERS_MAX: usize = 10_000;
+/// Records of the other side that a join looks at together.
+pub const JOIN_PARTNERS_PAGE: usize = 256;
 /// How long a source fails, however often it is opened again, before people are told.
 pub const SOURCE_FAILING_UNTOLD_MAX: Duration = Duration::from_secs(1);
 /// How long the stream of a source that failed must last, if nothing comes, before the source is said to be read again: a broker that refuses a stream says so a moment after it was opened.

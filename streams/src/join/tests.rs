@@ -97,3 +97,136 @@ fn a_record_of_the_stream_meets_the_table_as_it_is() {
     });
     assert_eq!(step(&mut store, |cx| join.inner(cx, "a", 3)), None);
 }
+
+/// A task with nothing but a join of two streams in it.
+struct Streams {
+    join: StreamStream<usize, usize>,
+    store: MemoryStore,
+    now_ms: i64,
+    pairs: Vec<(usize, usize)>,
+    alone: Vec<usize>,
+    late: Vec<usize>,
+}
+
+impl Streams {
+    fn new(windows: JoinWindows, is_left: bool) -> Self {
+        let join = if is_left { StreamStream::left_join("close", windows) } else { StreamStream::inner_join("close", windows) };
+        let join = join.expect("the windows can be").late_total("late");
+        Self { join, store: MemoryStore::default(), now_ms: 0, pairs: Vec::new(), alone: Vec::new(), late: Vec::new() }
+    }
+
+    fn take(&mut self, is_left: bool, key: &str, time_ms: i64, id: usize) {
+        let join = self.join.clone();
+        let (joins, draft) = {
+            let mut cx = Context::new(&self.store, self.now_ms, 0, 1, "test".to_owned());
+            let taken = if is_left { join.left(&mut cx, key, time_ms, id) } else { join.right(&mut cx, key, time_ms, id) };
+            (taken.expect("it is taken"), cx.into_draft())
+        };
+        self.store.commit(draft.changes.into_iter().collect()).expect("the store works");
+        self.pairs.extend(joins.pairs);
+        self.alone.extend(joins.alone.into_iter().map(|alone| alone.value));
+        self.late.extend(joins.is_late.then_some(id));
+        self.fire();
+    }
+
+    /// Lets all timers fire that are due.
+    fn fire(&mut self) {
+        loop {
+            let (from, to) = crate::state::keys::family(b't');
+            let first = crate::processor::StateReader::range(&self.store, &from, &to, 1).expect("the store works").pop();
+            let Some(timer) = first.map(|(_, bytes)| serde_json::from_slice::<crate::processor::Timer>(&bytes).expect("it is a timer")) else { return };
+            if timer.due_ms > self.now_ms {
+                return;
+            }
+            let join = self.join.clone();
+            let alone = step(&mut self.store, |cx| {
+                cx.draft.changes.insert(crate::state::keys::timer(timer.due_ms, &timer.name, &timer.key), None);
+                cx.draft.changes.insert(crate::state::keys::timer_index(&timer.name, &timer.key), None);
+                join.on_timer(cx, &timer)
+            });
+            self.alone.extend(alone.expect("there is no other timer").into_iter().map(|alone| alone.value));
+        }
+    }
+
+    fn entries(&self) -> usize {
+        crate::processor::StateReader::range(&self.store, b"u", b"v", 100_000).expect("the store works").len()
+    }
+}
+
+/// (is it left, key, when)
+fn stream() -> impl Strategy<Value = Vec<(bool, u8, i64)>> {
+    prop::collection::vec((any::<bool>(), 0_u8..3, -30_i64..120), 0..80)
+}
+
+proptest! {
+    /// Whatever comes in whichever order: a pair is told once if both were taken and are close enough, and a left record alone if it was taken and is in no pair.
+    #[test]
+    fn streams_are_joined_as_the_model_says(records in stream(), before in 0_i64..20, after in 0_i64..20, grace in 0_i64..60, is_left in any::<bool>()) {
+        let mut streams = Streams::new(JoinWindows::within(before).after(after).grace(grace), is_left);
+        let (mut stream_ms, mut taken) = (i64::MIN, Vec::new());
+        for (id, (left, key, time_ms)) in records.iter().enumerate() {
+            streams.take(*left, &format!("{}/{}", "k".repeat(usize::from(*key)), key), *time_ms, id);
+            stream_ms = stream_ms.max(*time_ms);
+            if time_ms + grace >= stream_ms {
+                taken.push(id);
+            }
+        }
+        let late: Vec<usize> = (0..records.len()).filter(|id| !taken.contains(id)).collect();
+        prop_assert_eq!(&streams.late, &late);
+        let lefts = || taken.iter().copied().filter(|id| records[*id].0);
+        let rights = || taken.iter().copied().filter(|id| !records[*id].0);
+        let is_pair = |left: usize, right: usize| {
+            let ((_, left_key, left_ms), (_, right_key, right_ms)) = (records[left], records[right]);
+            left_key == right_key && (-before..=after).contains(&(right_ms - left_ms))
+        };
+        let mut expected: Vec<(usize, usize)> = lefts().flat_map(|left| rights().filter(move |right| is_pair(left, *right)).map(move |right| (left, right))).collect();
+        expected.sort_unstable();
+        // One that is far in the future ends every wait.
+        streams.take(false, "end", 10_000, records.len());
+        streams.pairs.sort_unstable();
+        prop_assert_eq!(&streams.pairs, &expected);
+        streams.alone.sort_unstable();
+        let alone: Vec<usize> = lefts().filter(|left| is_left && !expected.iter().any(|(other, _)| other == left)).collect();
+        prop_assert_eq!(&streams.alone, &alone);
+        prop_assert_eq!(streams.entries(), 3, "of what cannot be joined any more nothing is kept: stream time, and two entries of the last record");
+    }
+}
+
+#[test]
+fn a_left_record_stays_alone_only_when_nobody_can_come_any_more() {
+    let mut streams = Streams::new(JoinWindows::within(10).grace(5), true);
+    streams.take(true, "k", 100, 1);
+    streams.take(false, "other", 115, 2);
+    assert!(streams.alone.is_empty(), "a right record of 110 would still be taken");
+    streams.take(false, "k", 110, 3);
+    streams.take(true, "k", 112, 4);
+    streams.take(false, "other", 128, 5);
+    assert_eq!((&streams.pairs[..], &streams.alone[..]), (&[(1, 3), (4, 3)][..], &[][..]));
+    streams.take(true, "lonely", 130, 6);
+    streams.take(false, "other", 146, 7);
+    assert_eq!(streams.alone, [6]);
+}
+
+/// Goal: however many waits end at once, no step is too large, and everything is told.
+#[test]
+fn thousands_of_waits_that_end_at_once_end_in_steps() {
+    let mut streams = Streams::new(JoinWindows::within(10), true);
+    for id in 0..3_000 {
+        streams.take(true, &format!("k-{id}"), 0, id);
+    }
+    streams.take(false, "other", 11, 3_000);
+    assert_eq!(streams.alone.len(), 3_000);
+}
+
+#[test]
+fn windows_of_a_join_that_cannot_be_are_refused_by_name() {
+    for (windows, setting) in [
+        (JoinWindows::within(-1), "before_ms"),
+        (JoinWindows::within(1).after(i64::MAX), "after_ms"),
+        (JoinWindows::within(1).grace(-1), "grace_ms"),
+        (JoinWindows::within(1).idle(0), "idle_ms"),
+    ] {
+        let error = StreamStream::<u32, u32>::inner_join("close", windows).expect_err("they are refused");
+        assert!(error.to_string().contains(&format!("`{setting}`")), "{error}");
+    }
+}

@@ -171,7 +171,7 @@ impl<A: Clone + Serialize + DeserializeOwned> WindowedAggregate<A> {
             Shape::Fixed { size_ms, advance_ms } => self.add(cx, key, fixed(size_ms, advance_ms, time_ms), closed_to_ms, &value)?,
             Shape::Session { gap_ms } => self.join(cx, key, Window { start_ms: time_ms, end_ms: time_ms + gap_ms }, closed_to_ms, value)?,
         };
-        seen.updated.iter().for_each(|updated| opened(&mut clock, updated));
+        seen.updated.iter().for_each(|updated| clock.opened(updated.window.end_ms, &places::place(updated.window, &updated.key)));
         if let Some(total) = self.late_total.filter(|_| seen.is_late()) {
             cx.add_total(total, 1)?;
         }
@@ -298,15 +298,5 @@ impl<A: Clone + Serialize + DeserializeOwned> WindowedAggregate<A> {
             closed.push(Windowed { key: key.to_owned(), window, value });
         }
         Ok(None)
-    }
-}
-
-/// Remembers that a window is open.
-fn opened<A>(clock: &mut Clock, opened: &Windowed<A>) {
-    let end_ms = opened.window.end_ms;
-    clock.first_end_ms = Some(clock.first_end_ms.map_or(end_ms, |first_end_ms| first_end_ms.min(end_ms)));
-    // Only if the grace is longer than it was when closing began.
-    if clock.cursor.as_ref().is_some_and(|cursor| *cursor >= places::place(opened.window, &opened.key)) {
-        clock.cursor = None;
     }
 }

@@ -23,10 +23,10 @@
 //! Where to start reading: [`WindowedAggregate`], then [`StreamTime`]. How and why: `docs/adr/0005-windows-and-joins.md`.
 
 mod aggregate;
-mod places;
+pub(crate) mod places;
 mod sessions;
-mod stream_time;
-mod windows;
+pub(crate) mod stream_time;
+pub(crate) mod windows;
 
 pub use aggregate::{Observation, Windowed, WindowedAggregate};
 pub use stream_time::StreamTime;

@@ -26,19 +26,22 @@ pub struct StreamTime {
 
 /// Stream time of one task. Read with every record, and written with most: one small entry a transaction.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     /// `None` before the first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) stream_ms: Option<i64>,
+    pub(crate) stream_ms: Option<i64>,
     /// The next stream time that means something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) expected_ms: Option<i64>,
+    pub(crate) expected_ms: Option<i64>,
     /// No open window ends before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) first_end_ms: Option<i64>,
+    pub(crate) first_end_ms: Option<i64>,
     /// Where closing goes on that was too much for one step: all windows up to this place are closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
+    /// Number of the last record that a join has taken.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) taken: u64,
     /// When the idle timer is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tick_ms: Option<i64>,
@@ -47,9 +50,22 @@ pub(super) struct Clock {
     quiet_ms: Option<i64>,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Clock {
+    /// Remembers that something is open that ends then, and stands at this place in the order of ends.
+    pub(crate) fn opened(&mut self, end_ms: i64, place: &str) {
+        self.first_end_ms = Some(self.first_end_ms.map_or(end_ms, |first_end_ms| first_end_ms.min(end_ms)));
+        // Only if the grace is longer than it was when closing began.
+        if self.cursor.as_deref().is_some_and(|cursor| cursor >= place) {
+            self.cursor = None;
+        }
+    }
+
     /// Takes the time of a record; returns stream time.
-    pub(super) fn observe(&mut self, time_ms: i64) -> i64 {
+    pub(crate) fn observe(&mut self, time_ms: i64) -> i64 {
         let stream_ms = self.stream_ms.unwrap_or(time_ms).max(time_ms);
         self.stream_ms = Some(stream_ms);
         self.quiet_ms = None;
@@ -128,22 +144,22 @@ impl StreamTime {
     }
 
     /// Takes a timer, if it is this one's.
-    pub(super) fn tick(&self, clock: &mut Clock, timer: &Timer, cx: &Context<'_>) {
+    pub(crate) fn tick(&self, clock: &mut Clock, timer: &Timer, cx: &Context<'_>) {
         if let Some(idle_ms) = self.idle_ms.filter(|_| timer.name == self.timer) {
             clock.tick(timer.due_ms, cx.now_ms(), idle_ms);
         }
     }
 
-    pub(super) fn is_timer(&self, timer: &Timer) -> bool {
+    pub(crate) fn is_timer(&self, timer: &Timer) -> bool {
         timer.name == self.timer
     }
 
-    pub(super) fn load(&self, cx: &Context<'_>) -> Result<Clock, StateError> {
+    pub(crate) fn load(&self, cx: &Context<'_>) -> Result<Clock, StateError> {
         Ok(cx.get(&self.store, ONLY)?.unwrap_or_default())
     }
 
     /// Writes what has changed, and sees to it that the clock looks in when it may have to.
-    pub(super) fn save(&self, cx: &mut Context<'_>, before: &Clock, clock: &mut Clock) -> Result<(), StateError> {
+    pub(crate) fn save(&self, cx: &mut Context<'_>, before: &Clock, clock: &mut Clock) -> Result<(), StateError> {
         if let (Some(idle_ms), Some(expected_ms)) = (self.idle_ms, clock.expected_ms)
             && clock.stream_ms.is_none_or(|stream_ms| stream_ms < expected_ms)
         {

@@ -157,6 +157,6 @@ pub(super) fn fixed(size_ms: i64, advance_ms: i64, time_ms: i64) -> impl Iterato
 }
 
 /// Returns an event time with which can be reckoned.
-pub(super) fn bounded(time_ms: i64) -> i64 {
+pub(crate) fn bounded(time_ms: i64) -> i64 {
     time_ms.clamp(-EVENT_TIME_MS_MAX, EVENT_TIME_MS_MAX)
 }
