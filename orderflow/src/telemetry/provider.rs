@@ -71,9 +71,7 @@ impl ProviderMeters {
         let money = |account| registry.gauge(&catalog::PROVIDER_MONEY, &[("account", account)]);
         Self {
             calls: Family::new(move |values| for_calls.counter(&catalog::PROVIDER_CALLS, &[("operation", values[0]), ("outcome", values[1])])),
-            latencies: Family::new(move |values| {
-                for_latencies.histogram(&catalog::PROVIDER_LATENCY, &[("operation", values[0]), ("outcome", values[1])])
-            }),
+            latencies: Family::new(move |values| for_latencies.histogram(&catalog::PROVIDER_LATENCY, &[("operation", values[0]), ("outcome", values[1])])),
             running: registry.gauge(&catalog::PROVIDER_CALLS_RUNNING, &[]),
             in_doubt: registry.gauge(&catalog::PROVIDER_CALLS_IN_DOUBT, &[]),
             doubts: Mutex::default(),

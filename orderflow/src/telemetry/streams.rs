@@ -441,11 +441,7 @@ fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition:
     TaskMeters {
         records_in: registry.counter(&catalog::RECORDS_IN, &labels),
         records_out: targets.map(|topic| (topic.clone(), counter(&catalog::RECORDS_OUT, "topic", topic))).collect(),
-        lag: spec
-            .sources
-            .iter()
-            .map(|source| (source.topic.clone(), Lag::new(registry, &group, &source.topic, &partition)))
-            .collect(),
+        lag: spec.sources.iter().map(|source| (source.topic.clone(), Lag::new(registry, &group, &source.topic, &partition))).collect(),
         time: ["process", "commit", "wait"].map(|activity| gauge(&catalog::TASK_TIME, "activity", activity)),
         restore_remaining: registry.gauge(&catalog::RESTORE_REMAINING, &labels),
         restore_records: registry.gauge(&catalog::RESTORE_RECORDS, &labels),

@@ -109,6 +109,11 @@ fn labels<'a>(names: &[&'static str], values: &[&'a str]) -> Vec<(&'static str, 
 impl Observer for ViewsMeters {
     fn observe(&self, event: Event<'_>) {
         match event {
+            Event::ViewStarted { view, partition, behind } => {
+                // All are there from the beginning, at 0.
+                self.partition(view, partition).lag_records.set(behind as f64);
+                self.stalls.of(&[&view.system, &view.collection]);
+            }
             Event::ViewAdvanced { view, partition, records, documents, behind, last_event_ms, elapsed } => {
                 let meters = self.partition(view, partition);
                 meters.records.increment(records as u64);

@@ -76,8 +76,13 @@ fn pipeline() -> Board {
         lines("Events committed", "ops", &rate("orderflow_events_total", CHOSEN, "application, type"), "{{application}} {{type}}"),
         lines("Lag in records, by group", "short", r#"sum by (group) (orderflow_consumergroup_lag_sum{group=~"$system[.].*"})"#, "{{group}}"),
         lines("Lag in seconds, by group", "s", r#"max by (group) (orderflow_consumergroup_lag_seconds_max{group=~"$system[.].*"})"#, "{{group}}"),
-        lines("Record latency end to end, p99", "s", &quantile("0.99", "orderflow_record_e2e_latency_seconds", CHOSEN, by_processor), "{{application}}.{{processor}}")
-            .about("From the sender's timestamp to the commit of whoever took the record. Empty if a cluster loses timestamps behind a SmartModule."),
+        lines(
+            "Record latency end to end, p99",
+            "s",
+            &quantile("0.99", "orderflow_record_e2e_latency_seconds", CHOSEN, by_processor),
+            "{{application}}.{{processor}}",
+        )
+        .about("From the sender's timestamp to the commit of whoever took the record. Empty if a cluster loses timestamps behind a SmartModule."),
     ];
     let tasks = vec![
         lines(
@@ -106,7 +111,12 @@ fn pipeline() -> Board {
             "{{application}}.{{processor}}/{{partition}}",
         )
         .about("At 100 % the log is the limit, and more instances do not help."),
-        lines("Time of a transaction in the processor, p99", "s", &quantile("0.99", "orderflow_process_latency_seconds", CHOSEN, by_processor), "{{application}}.{{processor}}"),
+        lines(
+            "Time of a transaction in the processor, p99",
+            "s",
+            &quantile("0.99", "orderflow_process_latency_seconds", CHOSEN, by_processor),
+            "{{application}}.{{processor}}",
+        ),
         lines("Time of a commit, p99", "s", &quantile("0.99", "orderflow_commit_latency_seconds", CHOSEN, by_processor), "{{application}}.{{processor}}"),
         lines("Records of a poll, mean", "short", &mean("orderflow_poll_records", CHOSEN, by_processor), "{{application}}.{{processor}}"),
         lines("Wait of a poll, mean", "s", &mean("orderflow_poll_latency_seconds", CHOSEN, by_processor), "{{application}}.{{processor}}"),
@@ -115,19 +125,59 @@ fn pipeline() -> Board {
     let owners = vec![
         lines("Tasks by phase", "short", &format!("sum by (phase) (orderflow_task_phase{{{CHOSEN}}})"), "{{phase}}"),
         lines("Instances", "short", &format!("max by (application) (orderflow_instances{{{CHOSEN}}})"), "{{application}}"),
-        lines("Changes of the assignment", "short", &format!("max by (application) (changes(orderflow_assignment_generation{{{CHOSEN}}}[5m]))"), "{{application}}"),
-        lines("Journal records left to restore", "short", &format!("sum by ({by_processor}) (orderflow_restore_remaining_records{{{CHOSEN}}})"), "{{application}}.{{processor}}"),
-        lines("Time of the last restore", "s", &format!("max by ({by_processor}) (orderflow_restore_duration_seconds{{{CHOSEN}}})"), "{{application}}.{{processor}}")
-            .and(&format!("max(orderflow_restore_records{{{CHOSEN}}})"), "records, at most"),
+        lines(
+            "Changes of the assignment",
+            "short",
+            &format!("max by (application) (changes(orderflow_assignment_generation{{{CHOSEN}}}[5m]))"),
+            "{{application}}",
+        ),
+        lines(
+            "Journal records left to restore",
+            "short",
+            &format!("sum by ({by_processor}) (orderflow_restore_remaining_records{{{CHOSEN}}})"),
+            "{{application}}.{{processor}}",
+        ),
+        lines(
+            "Time of the last restore",
+            "s",
+            &format!("max by ({by_processor}) (orderflow_restore_duration_seconds{{{CHOSEN}}})"),
+            "{{application}}.{{processor}}",
+        )
+        .and(&format!("max(orderflow_restore_records{{{CHOSEN}}})"), "records, at most"),
         lines("Lag of standbys", "short", &format!("max by ({by_processor}) (orderflow_standby_lag_records{{{CHOSEN}}})"), "{{application}}.{{processor}}"),
-        lines("Journal that a successor would read", "bytes", &format!("max by ({by_processor}) (orderflow_replay_bytes{{{CHOSEN}}})"), "{{application}}.{{processor}}"),
-        lines("Tasks that stopped by themselves", "ops", &rate("orderflow_task_failures_total", CHOSEN, "application, processor, kind"), "{{application}}.{{processor}} {{kind}}")
-            .empty_if("none ever did"),
-        lines("Reads and appends that were tried again", "ops", &rate("orderflow_log_retries_total", CHOSEN, "application, action"), "{{application}} {{action}}"),
-        lines("Timers that have not fired", "short", &format!("sum by ({by_processor}) (orderflow_timers_pending{{{CHOSEN}}})"), "{{application}}.{{processor}}"),
+        lines(
+            "Journal that a successor would read",
+            "bytes",
+            &format!("max by ({by_processor}) (orderflow_replay_bytes{{{CHOSEN}}})"),
+            "{{application}}.{{processor}}",
+        ),
+        lines(
+            "Tasks that stopped by themselves",
+            "ops",
+            &rate("orderflow_task_failures_total", CHOSEN, "application, processor, kind"),
+            "{{application}}.{{processor}} {{kind}}",
+        )
+        .empty_if("none ever did"),
+        lines(
+            "Reads and appends that were tried again",
+            "ops",
+            &rate("orderflow_log_retries_total", CHOSEN, "application, action"),
+            "{{application}} {{action}}",
+        ),
+        lines(
+            "Timers that have not fired",
+            "short",
+            &format!("sum by ({by_processor}) (orderflow_timers_pending{{{CHOSEN}}})"),
+            "{{application}}.{{processor}}",
+        ),
         lines("Records that came a second time", "ops", &rate("orderflow_repeated_records_total", CHOSEN, by_processor), "{{application}}.{{processor}}"),
-        lines("Dead letters", "ops", &rate("orderflow_dead_letters_total", CHOSEN, "application, processor, reason"), "{{application}}.{{processor}} {{reason}}")
-            .and(&rate("orderflow_skipped_records_total", CHOSEN, by_processor), "{{application}}.{{processor}} skipped"),
+        lines(
+            "Dead letters",
+            "ops",
+            &rate("orderflow_dead_letters_total", CHOSEN, "application, processor, reason"),
+            "{{application}}.{{processor}} {{reason}}",
+        )
+        .and(&rate("orderflow_skipped_records_total", CHOSEN, by_processor), "{{application}}.{{processor}} skipped"),
     ];
     let processes = vec![
         lines("CPU", "percentunit", r#"sum by (instance) (rate(process_cpu_seconds_total{job="orderflow"}[$__rate_interval]))"#, "{{instance}}"),
@@ -137,6 +187,7 @@ fn pipeline() -> Board {
         lines("Uptime", "s", r#"time() - max by (instance) (process_start_time_seconds{job="orderflow"})"#, "{{instance}}"),
         lines("Processes by version", "short", "count by (version) (orderflow_build_info)", "{{version}}").stacked(),
         lines("Threads", "short", r#"sum by (instance) (process_threads{job="orderflow"})"#, "{{instance}}"),
+        lines("Spans of traces", "ops", &rate("orderflow_trace_spans_total", "", "outcome"), "{{outcome}}").empty_if("traces are sent nowhere"),
     ];
     let rows = vec![
         row("Is it healthy?", health),
@@ -165,17 +216,38 @@ fn payments() -> Board {
         number("Charges in doubt", "short", "sum(orderflow_provider_calls_in_doubt)").alarm_from(1.0),
     ];
     let partners = vec![
-        lines("Answers by outcome", "ops", &rate(&format!("{answered}_count"), CHOSEN, "application, partner, outcome"), "{{application}} {{partner}} {{outcome}}").stacked(),
+        lines(
+            "Answers by outcome",
+            "ops",
+            &rate(&format!("{answered}_count"), CHOSEN, "application, partner, outcome"),
+            "{{application}} {{partner}} {{outcome}}",
+        )
+        .stacked(),
         lines("Time to the answer, median", "s", &quantile("0.5", answered, CHOSEN, partner), "{{application}} {{partner}}"),
         lines("Time to the answer, p99", "s", &quantile("0.99", answered, CHOSEN, partner), "{{application}} {{partner}}"),
-        lines("Late answers", "ops", &rate(&format!("{answered}_count"), &format!(r#"late="true", {CHOSEN}"#), "application, partner, outcome"), "{{application}} {{partner}} {{outcome}}")
-            .about("After the deadline: the customer has heard that it takes longer.")
-            .empty_if("every partner has answered in time"),
-        lines("Attempts that are open", "short", &format!(r#"sum by (application, name) (orderflow_processor_totals{{name=~".*_attempts_open", {CHOSEN}}})"#), "{{application}} {{name}}"),
+        lines(
+            "Late answers",
+            "ops",
+            &rate(&format!("{answered}_count"), &format!(r#"late="true", {CHOSEN}"#), "application, partner, outcome"),
+            "{{application}} {{partner}} {{outcome}}",
+        )
+        .about("After the deadline: the customer has heard that it takes longer.")
+        .empty_if("every partner has answered in time"),
+        lines(
+            "Attempts that are open",
+            "short",
+            &format!(r#"sum by (application, name) (orderflow_processor_totals{{name=~".*_attempts_open", {CHOSEN}}})"#),
+            "{{application}} {{name}}",
+        ),
         lines("Deferred orders", "short", &format!("sum by (application) (orderflow_deferred_orders{{{CHOSEN}}})"), "{{application}}"),
     ];
     let breakers = vec![
-        lines("Breakers by state", "short", &format!("sum by (application, breaker, state) (orderflow_breaker_state{{{CHOSEN}}})"), "{{application}} {{breaker}} {{state}}"),
+        lines(
+            "Breakers by state",
+            "short",
+            &format!("sum by (application, breaker, state) (orderflow_breaker_state{{{CHOSEN}}})"),
+            "{{application}} {{breaker}} {{state}}",
+        ),
         lines(
             "Changes of state, five minutes",
             "short",
@@ -195,8 +267,14 @@ fn payments() -> Board {
         lines("Calls that run", "short", "sum by (instance) (orderflow_provider_calls_running)", "{{instance}}")
             .and("sum(orderflow_provider_calls_in_doubt)", "in doubt"),
         lines("Requests that repeat or ask", "ops", "sum by (instance) (rate(orderflow_provider_retries_total[$__rate_interval]))", "{{instance}}"),
-        lines("Calls that wait or run, by processor", "short", &format!("sum by (application, processor) (orderflow_calls_pending{{{CHOSEN}}})"), "{{application}}.{{processor}}"),
-        lines("Deliveries to the webhook, p99", "s", &quantile("0.99", "orderflow_webhook_call_duration_seconds", "", "outcome"), "{{outcome}}").empty_if("no webhook is called"),
+        lines(
+            "Calls that wait or run, by processor",
+            "short",
+            &format!("sum by (application, processor) (orderflow_calls_pending{{{CHOSEN}}})"),
+            "{{application}}.{{processor}}",
+        ),
+        lines("Deliveries to the webhook, p99", "s", &quantile("0.99", "orderflow_webhook_call_duration_seconds", "", "outcome"), "{{outcome}}")
+            .empty_if("no webhook is called"),
     ];
     let rows = vec![
         row("Is it healthy?", health),
@@ -209,14 +287,20 @@ fn payments() -> Board {
 
 fn money() -> Board {
     let account = |title: &str, account: &str| {
-        lines(title, "short", &format!(r#"sum by (application, processor) (orderflow_money_won{{account="{account}", {CHOSEN}}})"#), "{{application}}.{{processor}}")
+        lines(
+            title,
+            "short",
+            &format!(r#"sum by (application, processor) (orderflow_money_won{{account="{account}", {CHOSEN}}})"#),
+            "{{application}}.{{processor}}",
+        )
     };
     let health = vec![
         imbalance(CHOSEN),
         number("Violations, last hour", "short", &format!("sum(increase(orderflow_money_violations_total{{{CHOSEN}}}[1h]))")).alarm_from(1.0),
         number("Charges in doubt", "short", "sum(orderflow_provider_calls_in_doubt)").alarm_from(1.0),
         number("Refunds that are tried again", "short", &format!(r#"sum(orderflow_processor_totals{{name="refunds_retrying", {CHOSEN}}})"#)).alarm_from(100.0),
-        number("Refunds of what nobody knows any more", "short", &format!(r#"sum(orderflow_processor_totals{{name="stray_refunds_open", {CHOSEN}}})"#)).alarm_from(100.0),
+        number("Refunds of what nobody knows any more", "short", &format!(r#"sum(orderflow_processor_totals{{name="stray_refunds_open", {CHOSEN}}})"#))
+            .alarm_from(100.0),
         number("Live (won)", "short", &format!(r#"sum(orderflow_money_won{{account="live", {CHOSEN}}})"#)),
     ];
     let accounts = vec![
@@ -224,11 +308,26 @@ fn money() -> Board {
         account("Refunded (won)", "refunded"),
         account("Live: of placed orders (won)", "live"),
         account("Open: neither live nor refunded yet (won)", "open"),
-        lines("Out of balance (won)", "short", &format!("sum by (application, processor) (orderflow_money_imbalance_won{{{CHOSEN}}})"), "{{application}}.{{processor}}"),
-        lines("Violations", "short", &format!("sum by (application, processor) (increase(orderflow_money_violations_total{{{CHOSEN}}}[5m]))"), "{{application}}.{{processor}}"),
+        lines(
+            "Out of balance (won)",
+            "short",
+            &format!("sum by (application, processor) (orderflow_money_imbalance_won{{{CHOSEN}}})"),
+            "{{application}}.{{processor}}",
+        ),
+        lines(
+            "Violations",
+            "short",
+            &format!("sum by (application, processor) (increase(orderflow_money_violations_total{{{CHOSEN}}}[5m]))"),
+            "{{application}}.{{processor}}",
+        ),
     ];
     let movements = vec![
-        lines("Payments and refunds", "ops", &rate("orderflow_events_total", &format!(r#"type=~"Payment.*|Refund.*", {CHOSEN}"#), "application, type"), "{{application}} {{type}}"),
+        lines(
+            "Payments and refunds",
+            "ops",
+            &rate("orderflow_events_total", &format!(r#"type=~"Payment.*|Refund.*", {CHOSEN}"#), "application, type"),
+            "{{application}} {{type}}",
+        ),
         lines("What the simulated provider did (won)", "short", "sum by (account) (orderflow_provider_money_won)", "{{account}}"),
         lines("Charges in doubt, by process", "short", "sum by (instance) (orderflow_provider_calls_in_doubt)", "{{instance}}"),
     ];
@@ -256,7 +355,12 @@ fn views_and_http() -> Board {
     let http = vec![
         lines("Requests by route", "reqps", &rate("orderflow_http_requests_total", "", "method, route"), "{{method}} {{route}}").stacked(),
         lines("Requests by status", "reqps", &rate("orderflow_http_requests_total", "", "status"), "{{status}}").stacked(),
-        lines("Time of a request by route, p99", "s", &quantile("0.99", "orderflow_http_request_duration_seconds", "", "method, route"), "{{method}} {{route}}"),
+        lines(
+            "Time of a request by route, p99",
+            "s",
+            &quantile("0.99", "orderflow_http_request_duration_seconds", "", "method, route"),
+            "{{method}} {{route}}",
+        ),
         lines("Commands by outcome", "ops", &rate("orderflow_commands_total", "", "system, outcome"), "{{system}} {{outcome}}").stacked(),
         lines("Time to the outcome, p99", "s", &quantile("0.99", "orderflow_command_duration_seconds", "", "system, command"), "{{system}} {{command}}"),
         lines("Commands appended", "ops", &rate("orderflow_commands_appended_total", "", "topic"), "{{topic}}")
@@ -298,21 +402,42 @@ fn broker() -> Board {
         lines("Appends refused", "ops", &rate("orderflow_broker_produce_refused_total", "", "topic"), "{{topic}}"),
     ];
     let disk = vec![
-        lines("Disk", "bytes", "min by (instance) (orderflow_broker_disk_free_bytes)", "{{instance}} free").and("max by (instance) (orderflow_broker_disk_size_bytes)", "{{instance}} size"),
-        lines("Time of an append and of a group fsync, p99", "s", "histogram_quantile(0.99, sum by (le) (rate(orderflow_broker_append_latency_seconds_bucket[$__rate_interval])))", "append")
-            .and("histogram_quantile(0.99, sum by (le) (rate(orderflow_broker_fsync_latency_seconds_bucket[$__rate_interval])))", "fsync"),
-        lines("Partitions of one fsync, mean", "short", "sum(rate(orderflow_broker_logs_synced_total[$__rate_interval])) / (sum(rate(orderflow_broker_fsync_latency_seconds_count[$__rate_interval])) > 0)", "partitions"),
+        lines("Disk", "bytes", "min by (instance) (orderflow_broker_disk_free_bytes)", "{{instance}} free")
+            .and("max by (instance) (orderflow_broker_disk_size_bytes)", "{{instance}} size"),
+        lines(
+            "Time of an append and of a group fsync, p99",
+            "s",
+            "histogram_quantile(0.99, sum by (le) (rate(orderflow_broker_append_latency_seconds_bucket[$__rate_interval])))",
+            "append",
+        )
+        .and("histogram_quantile(0.99, sum by (le) (rate(orderflow_broker_fsync_latency_seconds_bucket[$__rate_interval])))", "fsync"),
+        lines(
+            "Partitions of one fsync, mean",
+            "short",
+            "sum(rate(orderflow_broker_logs_synced_total[$__rate_interval])) / (sum(rate(orderflow_broker_fsync_latency_seconds_count[$__rate_interval])) > 0)",
+            "partitions",
+        ),
     ];
     let modules = vec![
         lines("Records into and out of SmartModules", "ops", "sum(rate(orderflow_broker_smartmodule_records_in_total[$__rate_interval]))", "in")
             .and("sum(rate(orderflow_broker_smartmodule_records_out_total[$__rate_interval]))", "out"),
-        lines("Time of a run of SmartModules, p99", "s", "histogram_quantile(0.99, sum by (le) (rate(orderflow_broker_smartmodule_latency_seconds_bucket[$__rate_interval])))", "run"),
+        lines(
+            "Time of a run of SmartModules, p99",
+            "s",
+            "histogram_quantile(0.99, sum by (le) (rate(orderflow_broker_smartmodule_latency_seconds_bucket[$__rate_interval])))",
+            "run",
+        ),
         lines("Failures of SmartModules", "ops", "sum(rate(orderflow_broker_smartmodule_failures_total[$__rate_interval]))", "failures"),
     ];
     let connections = vec![
         lines("Connections", "short", "sum by (plane) (orderflow_broker_connections)", "{{plane}}").and("sum(orderflow_broker_streams)", "streams"),
-        lines("Connections that ended, and clients turned away", "ops", &rate("orderflow_broker_connections_closed_total", "", "plane, reason"), "{{plane}} {{reason}}")
-            .and(&rate("orderflow_broker_connections_refused_total", "", "plane"), "{{plane}} turned away"),
+        lines(
+            "Connections that ended, and clients turned away",
+            "ops",
+            &rate("orderflow_broker_connections_closed_total", "", "plane, reason"),
+            "{{plane}} {{reason}}",
+        )
+        .and(&rate("orderflow_broker_connections_refused_total", "", "plane"), "{{plane}} turned away"),
         lines("Bytes of requests and responses", "Bps", &rate("orderflow_broker_received_bytes_total", "", "plane"), "{{plane}} received")
             .and(&rate("orderflow_broker_sent_bytes_total", "", "plane"), "{{plane}} sent"),
     ];
@@ -354,9 +479,15 @@ fn one_system(system: &str, title: &str) -> Board {
     let business = vec![
         lines("What happens", "ops", &rate("orderflow_events_total", &of, "type"), "{{type}}").about("Events by type, as they are committed."),
         lines("Commands over HTTP by outcome", "ops", &rate("orderflow_commands_total", &of_view, "command, outcome"), "{{command}} {{outcome}}").stacked(),
-        lines("Refusals by reason", "ops", &rate("orderflow_rejections_total", &of, "processor, reason"), "{{processor}} {{reason}}").empty_if("nothing was ever refused"),
+        lines("Refusals by reason", "ops", &rate("orderflow_rejections_total", &of, "processor, reason"), "{{processor}} {{reason}}")
+            .empty_if("nothing was ever refused"),
         lines("Time to the outcome of a command, p99", "s", &quantile("0.99", "orderflow_command_duration_seconds", &of_view, "command"), "{{command}}"),
-        lines("Answers of partners", "ops", &rate("orderflow_partner_answer_duration_seconds_count", &of, "partner, outcome, late"), "{{partner}} {{outcome}} late={{late}}"),
+        lines(
+            "Answers of partners",
+            "ops",
+            &rate("orderflow_partner_answer_duration_seconds_count", &of, "partner, outcome, late"),
+            "{{partner}} {{outcome}} late={{late}}",
+        ),
         lines("Totals", "short", &format!("sum by (processor, name) (orderflow_processor_totals{{{of}}})"), "{{processor}} {{name}}"),
     ];
     let flow = vec![
