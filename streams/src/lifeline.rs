@@ -14,9 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::limits::{LIFELINE_BYTES_MAX, LIFELINE_TIMEOUT, LIFELINE_TRIES_MAX, LIFELINES_MAX};
+use crate::limits::{LIFELINE_BYTES_MAX, LIFELINE_PAUSE, LIFELINE_TIMEOUT, LIFELINE_TRIES_MAX, LIFELINES_MAX};
 
 /// The lifeline of this process. Dropping it lets go of all who hold on to it.
 #[derive(Debug)]
@@ -80,18 +80,30 @@ async fn hold(listener: TcpListener, name: String) {
 /// Returns when the process with the lifeline of this name has certainly ended. If that cannot be known, it never returns.
 pub async fn torn(name: &str) {
     let Some((address, _)) = name.split_once('#') else { return std::future::pending().await };
-    let mut tries = 0;
+    let (mut was_in_hand, mut tries) = (false, 0);
     while tries < LIFELINE_TRIES_MAX {
-        if let Ok(Ok(mut stream)) = timeout(LIFELINE_TIMEOUT, grasp(address, name)).await {
-            let _ = stream.read(&mut [0]).await;
-            if is_refused(address, name).await {
-                return;
+        match timeout(LIFELINE_TIMEOUT, grasp(address, name)).await {
+            Ok(Ok(mut stream)) => {
+                was_in_hand = true;
+                let began = Instant::now();
+                let _ = stream.read(&mut [0]).await;
+                if began.elapsed() > LIFELINE_TIMEOUT {
+                    tries = 0;
+                }
             }
+            Ok(Err(error)) if was_in_hand && says_nobody(&error) => return,
+            // Who closes its connections one by one is still there for a moment.
+            _ => {}
         }
+        sleep(LIFELINE_PAUSE * 2_u32.saturating_pow(tries)).await;
         tries += 1;
-        sleep(LIFELINE_TIMEOUT).await;
     }
     std::future::pending().await
+}
+
+/// Returns true if the machine is there and says that nobody listens, or that it is somebody else.
+fn says_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::Other)
 }
 
 /// Connects, and sees to it that it is the right one.
@@ -103,14 +115,6 @@ async fn grasp(address: &str, name: &str) -> io::Result<TcpStream> {
         return Err(io::Error::other("another process is there"));
     }
     Ok(stream)
-}
-
-/// Returns true if the machine is there and says that nobody listens, or that it is somebody else.
-async fn is_refused(address: &str, name: &str) -> bool {
-    match timeout(LIFELINE_TIMEOUT, grasp(address, name)).await {
-        Ok(Err(error)) => matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::Other),
-        _ => false,
-    }
 }
 
 #[cfg(test)]
@@ -150,6 +154,21 @@ mod tests {
         for name in [gone.as_str(), &not_its_own, "nonsense", "127.0.0.1:1"] {
             assert!(timeout(Duration::from_millis(200), torn(name)).await.is_err(), "{name}");
         }
+    }
+
+    /// Goal: a process that ends closes its connections one after the other: one that lets go before it stops to listen has ended all the same.
+    #[tokio::test]
+    async fn who_lets_go_a_moment_before_it_is_gone_has_ended() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let name = format!("{}#1", listener.local_addr().expect("an address"));
+        let watched = name.clone();
+        let watching = tokio::spawn(async move { torn(&watched).await });
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream.write_all(format!("{name}\n").as_bytes()).await.expect("it is said");
+        drop(stream);
+        let (again, _) = listener.accept().await.expect("it is looked whether it is there");
+        drop((again, listener));
+        timeout(Duration::from_secs(10), watching).await.expect("it is told").expect("it does not panic");
     }
 
     /// Goal: a connection that breaks while the process lives, as in a network that hardly works, is no death.

@@ -32,10 +32,12 @@ pub const ASSIGNMENT_RECORDS_MAX: i64 = 2_000;
 pub const LIFELINES_MAX: usize = 256;
 /// Longest name of a lifeline, in bytes.
 pub const LIFELINE_BYTES_MAX: usize = 128;
-/// How long it may take to get hold of one, and pause before that is tried again.
+/// How long it may take to get hold of one.
 pub const LIFELINE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Tries to get hold of one before it is given up: what is not within reach now hardly ever will be.
-pub const LIFELINE_TRIES_MAX: u32 = 5;
+/// Pause before that is tried again; it doubles.
+pub const LIFELINE_PAUSE: Duration = Duration::from_millis(2);
+/// Tries to get hold of one, over about two minutes, before it is given up: what is not within reach by then hardly ever will be.
+pub const LIFELINE_TRIES_MAX: u32 = 16;
 /// Reads of a task's state that wait to be answered.
 pub const QUERIES_QUEUED_MAX: usize = 256;
 /// How long such a read may take.

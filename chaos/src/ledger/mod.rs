@@ -137,6 +137,7 @@ impl Ledger {
         self.records += 1;
         self.verdicts.check(Law::Readable, offset == expected, || format!("{place} comes where offset {expected} is expected"));
         if topic == "commands" {
+            self.look_for_repeats(topic, &place, key, value);
             return self.commands.take(place, key.and_then(|key| std::str::from_utf8(key).ok()), value);
         }
         let event = serde_json::from_slice(value).ok().and_then(Event::of);
@@ -150,6 +151,16 @@ impl Ledger {
         match known {
             Some(_) => self.repeated += 1,
             None => self.follow(topic, &place, &event),
+        }
+    }
+
+    /// Commands that a processor has forwarded are events, too: what stands twice of them is the same.
+    fn look_for_repeats(&mut self, topic: &str, place: &str, key: Option<&[u8]>, value: &[u8]) {
+        let Some(event) = serde_json::from_slice(value).ok().and_then(Event::of) else { return };
+        let print = fingerprint(key, value);
+        if let Some(known) = self.seen.insert((topic.to_owned(), event.id.clone()), print) {
+            self.repeated += 1;
+            self.verdicts.check(Law::SameTwice, known == print, || format!("{place} is another {} than before: {}", event.id, String::from_utf8_lossy(value)));
         }
     }
 
