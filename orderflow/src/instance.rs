@@ -144,15 +144,19 @@ impl Instance {
     }
 
     /// Waits until every task of every processor runs.
-    pub(crate) async fn wait_running(&self) {
+    ///
+    /// # Errors
+    /// If the program is not one for the state that it finds: the text names the store and says what to do.
+    pub(crate) async fn wait_running(&self) -> anyhow::Result<()> {
         for runtime in &self.runtimes {
-            runtime.wait_running().await;
+            runtime.wait_running().await?;
         }
     }
 
     /// Says from now on that it is not ready, and serves on for as long as it was told to: until everybody who sends requests has gone elsewhere.
     pub(crate) async fn drain(&self) {
         self.draining.cancel();
+        Ok(())
         tokio::time::sleep(self.drain).await;
     }
 

@@ -230,7 +230,7 @@ async fn restore() {
         let options = Options { observer: watch.clone(), ..Options::new(Arc::new(log.clone()), stores(directory), "bench") };
         let began = Instant::now();
         let runtime = Runtime::start(&topology, options).await.expect("it starts");
-        runtime.wait_running().await;
+        runtime.wait_running().await.expect("it runs");
         let took = began.elapsed();
         let records: u64 = watch.restored.lock().unwrap_or_else(PoisonError::into_inner).values().map(|(records, _)| records).sum();
         println!("restore {what:<28} {:>6.2} s, {records} journal records", took.as_secs_f64());
@@ -253,7 +253,7 @@ async fn timers() {
     let (log, directory) = (log(&topology), tempfile::tempdir().expect("a temporary directory"));
     let options = Options::new(Arc::new(log.clone()), stores(directory.path()), "bench");
     let runtime = Runtime::start(&topology, options).await.expect("it starts");
-    runtime.wait_running().await;
+    runtime.wait_running().await.expect("it runs");
     let began = Instant::now();
     let mut number = 0;
     while number < TIMERS {

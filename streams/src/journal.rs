@@ -267,7 +267,9 @@ mod tests {
         let versioned = (b"us\0k".to_vec(), b"v2:{}".to_vec());
         let changed = Transaction { changes: vec![(versioned.0.clone(), Some(versioned.1.clone()))], ..plain.clone() };
         let kept = Transaction { kept: Some(Kept { begins: false, ends: true, entries: vec![versioned] }), ..plain.clone() };
-        for (record, version) in [(fence("a", 1), 2), (JournalRecord::Transaction(plain), 2), (JournalRecord::Transaction(changed), 3), (JournalRecord::Transaction(kept), 3)] {
+        for (record, version) in
+            [(fence("a", 1), 2), (JournalRecord::Transaction(plain), 2), (JournalRecord::Transaction(changed), 3), (JournalRecord::Transaction(kept), 3)]
+        {
             let bytes = record.encode();
             assert_eq!((bytes[0], JournalRecord::decode(&bytes)), (version, Ok(record)));
         }

@@ -7,6 +7,7 @@ mod inbox;
 mod incarnation;
 mod lag;
 mod membership;
+mod partitions;
 mod query;
 mod sender;
 mod source;
@@ -28,7 +29,7 @@ use crate::lifeline::Lifeline;
 use crate::log::{Log, LogError};
 use crate::processor::Call;
 use crate::state::store::Stores;
-use crate::task::SnapshotPolicy;
+use crate::task::{Incompatible, SnapshotPolicy};
 use crate::telemetry::{Event, NoObserver, Observer, Phase, TaskName, with_sources};
 use crate::time::{Clock, SystemClock};
 use crate::topology::{ProcessorSpec, Topology, TopologyError};
@@ -134,6 +135,15 @@ pub enum StartError {
         /// Its partitions.
         second_partitions: u32,
     },
+    /// The state of a processor was written in a way with which this program cannot go on.
+    #[error("processor `{processor}` cannot start")]
+    Incompatible {
+        /// Processor.
+        processor: String,
+        /// Why, and what to do.
+        #[source]
+        source: Incompatible,
+    },
     /// A processor calls an outside system that nobody handles.
     #[error("processor `{processor}` calls `{target}`, for which there is no handler")]
     NoHandler {
@@ -153,6 +163,16 @@ pub struct TaskStatus {
     pub problem: Option<String>,
 }
 
+/// A task that this program may not run: it is not one for the task's state, and has changed nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{task}: {reason}")]
+pub struct Refused {
+    /// Task.
+    pub task: String,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
 type Statuses = BTreeMap<String, TaskStatus>;
 
 /// A running application. Dropping it stops its tasks at once; [`Runtime::stop`] lets them finish.
@@ -164,6 +184,8 @@ pub struct Runtime {
     /// All tasks have ended.
     ended: CancellationToken,
     statuses: watch::Receiver<Statuses>,
+    /// The first task that was refused.
+    refused: watch::Receiver<Option<Refused>>,
 }
 
 impl Runtime {
@@ -176,12 +198,15 @@ impl Runtime {
         let shutdown = CancellationToken::new();
         let (sender, statuses) = watch::channel(Statuses::new());
         let sender = Arc::new(sender);
+        let (refused_sender, refused) = watch::channel(None);
+        let refused_sender = Arc::new(refused_sender);
         let mut plans = Vec::new();
         for spec in &topology.processors {
             if let Some(target) = spec.calls.iter().find(|target| !options.calls.contains_key(*target)) {
                 return Err(StartError::NoHandler { processor: spec.name.clone(), target: target.clone() });
             }
             let partitions = copartitions(&*options.log, spec).await?;
+            partitions::check(&*options.log, spec, partitions).await?;
             plans.extend((0..partitions).map(|partition| (spec.clone(), partition, partitions)));
         }
         let initial = if options.assignment.is_some() { Duty::Idle } else { Duty::Owner };
@@ -204,6 +229,7 @@ impl Runtime {
                 finished: finished_sender.clone(),
                 queries: Mutex::new(asked),
                 statuses: sender.clone(),
+                refused: refused_sender.clone(),
             };
             duties.insert(id.clone(), duty);
             queries.insert(id, query_sender);
@@ -217,7 +243,7 @@ impl Runtime {
             membership::Membership { application: topology.application.clone(), options, duties, finished, statuses: sender, ended: ended.clone() };
         let mut memberships = JoinSet::new();
         memberships.spawn(membership.run());
-        Ok(Self { tasks, queries, membership: memberships, shutdown, ended, statuses })
+        Ok(Self { tasks, queries, membership: memberships, shutdown, ended, statuses, refused })
     }
 
     /// Returns how each task is, by name.
@@ -231,11 +257,18 @@ impl Runtime {
     }
 
     /// Returns once this instance knows its share of the tasks, and every one of them runs or is followed.
-    pub async fn wait_running(&self) {
+    ///
+    /// # Errors
+    /// [`Refused`] if one of them may not: it will not run, however long one waits. The others are not disturbed.
+    pub async fn wait_running(&self) -> Result<(), Refused> {
         let mut statuses = self.statuses.clone();
         let all_run = |statuses: &Statuses| !statuses.is_empty() && statuses.values().all(|status| matches!(status.phase, Phase::Running | Phase::Standby));
         // The sender lives as long as the tasks do.
-        let _ = statuses.wait_for(all_run).await;
+        let mut refused = self.refused.clone();
+        tokio::select! {
+            Ok(refused) = refused.wait_for(Option::is_some) => refused.clone().map_or(Ok(()), Err),
+            _ = statuses.wait_for(all_run) => Ok(()),
+        }
     }
 
     /// Reads an entry of a task's state, if this instance runs the task or follows it: `store` and `key` as the processor wrote them.
@@ -298,6 +331,7 @@ struct Runner {
     /// Reads of the task's state; the present incarnation answers.
     queries: Mutex<mpsc::Receiver<Query>>,
     statuses: Arc<watch::Sender<Statuses>>,
+    refused: Arc<watch::Sender<Option<Refused>>>,
 }
 
 /// First and longest wait between two incarnations.
@@ -397,6 +431,10 @@ impl Runner {
             self.observe(&Event::TaskFailed { task: self.name(), kind: problem.kind() });
             if told.replace(problem.kind()) != Some(problem.kind()) {
                 tracing::warn!(task = self.id(), error = &problem as &dyn std::error::Error, "task stopped and will be started again");
+            }
+            if problem.kind() == "incompatible" {
+                let refused = Refused { task: self.id(), reason: with_sources(&problem) };
+                self.refused.send_if_modified(|first| first.is_none() && first.replace(refused).is_none());
             }
             self.report(Phase::Waiting, Some(with_sources(&problem)));
             tokio::select! {

@@ -35,6 +35,7 @@ use recovery::Progress;
 use run::Pending;
 pub use schema::Incompatible;
 use schema::SchemaEntry;
+pub(crate) use schema::partitions_written;
 pub use snapshot::SnapshotPolicy;
 use snapshot::Snapshots;
 

@@ -380,5 +380,13 @@ impl TestDriver {
 fn seen(partition: u32, value: &[u8]) -> SeenEvent {
     let event: Value = serde_json::from_slice(value).unwrap_or_else(|error| panic!("record is an event: {error}"));
     let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-    SeenEvent { kind: text("type"), id: text("id"), subject: text("subject"), correlation: text("correlationid"), traceparent: text("traceparent"), partition, data: event["data"].clone() }
+    SeenEvent {
+        kind: text("type"),
+        id: text("id"),
+        subject: text("subject"),
+        correlation: text("correlationid"),
+        traceparent: text("traceparent"),
+        partition,
+        data: event["data"].clone(),
+    }
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use crate::envelope::Format;
 use crate::processor::Processor;
 
-pub(crate) use store::is_versioned;
 pub use store::StoreSpec;
+pub(crate) use store::is_versioned;
 
 /// What the broker is asked to send of a topic: the rest arrives as stubs of a few bytes, so that offsets stay dense.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,7 +45,11 @@ async fn serve(config: Config, addresses_file: Option<&Path>) -> anyhow::Result<
     }
     print_welcome(&shown, instance.addresses());
     let signal = tokio::select! {
-        () = instance.wait_running() => {
+        running = instance.wait_running() => {
+            if let Err(refused) = running {
+                instance.stop().await;
+                return Err(refused);
+            }
             say("ready\n");
             signals.next().await
         }

@@ -6,6 +6,8 @@
 mod asyncapi;
 mod compatibility;
 #[cfg(test)]
+mod stored;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -217,7 +217,16 @@ impl Task {
             Ok(message) => message,
             Err(error) => {
                 let correlation = position.to_string();
-                return self.unreadable(&state, source.on_error, &position, record, (&correlation, TraceContext::of(&correlation)), (UnreadableReason::Malformed, &error.0), now_ms, None);
+                return self.unreadable(
+                    &state,
+                    source.on_error,
+                    &position,
+                    record,
+                    (&correlation, TraceContext::of(&correlation)),
+                    (UnreadableReason::Malformed, &error.0),
+                    now_ms,
+                    None,
+                );
             }
         };
         // The broker routes by the same rule; here it also holds for a broker that does not.
@@ -229,7 +238,11 @@ impl Task {
             None => return Ok(Verdict::Repeated),
         };
         let context = || {
-            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, position.to_string()).with_stores(&self.spec.stores).caused_by(&message.id, &message.correlation, message.trace.trace);
+            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, position.to_string()).with_stores(&self.spec.stores).caused_by(
+                &message.id,
+                &message.correlation,
+                message.trace.trace,
+            );
             context.draft.changes.extend(progress.clone());
             context.draft.traced = self.traced(message.trace, &message.id, &message.kind, &position.to_string(), message.subject.as_deref());
             context.in_transaction(self.place(run))
@@ -247,7 +260,16 @@ impl Task {
                 let draft = working.into_draft();
                 if draft_bytes(&draft) + RUN_BYTES_MAX > JOURNAL_RECORD_BYTES_MAX {
                     let error = format!("{}: handling it changes more than one transaction may hold", message.kind);
-                    return self.unreadable(&state, source.on_error, &position, record, (&message.correlation, message.trace), (UnreadableReason::TooLarge, &error), now_ms, progress);
+                    return self.unreadable(
+                        &state,
+                        source.on_error,
+                        &position,
+                        record,
+                        (&message.correlation, message.trace),
+                        (UnreadableReason::TooLarge, &error),
+                        now_ms,
+                        progress,
+                    );
                 }
                 Ok(Verdict::Taken(position.to_string(), draft))
             }
@@ -256,7 +278,16 @@ impl Task {
                 self.emit_rejection(&mut context, &message, &rejection);
                 Ok(Verdict::Rejected(position.to_string(), context.into_draft(), rejection.reason))
             }
-            Err(Failure::Unreadable(error)) => self.unreadable(&state, source.on_error, &position, record, (&message.correlation, message.trace), (UnreadableReason::Refused, &error.0), now_ms, progress),
+            Err(Failure::Unreadable(error)) => self.unreadable(
+                &state,
+                source.on_error,
+                &position,
+                record,
+                (&message.correlation, message.trace),
+                (UnreadableReason::Refused, &error.0),
+                now_ms,
+                progress,
+            ),
             Err(Failure::State(error)) => Err(Stop::State(error)),
         }
     }
@@ -311,7 +342,11 @@ impl Task {
             ErrorPolicy::Fail => return Err(Stop::Policy { position: position.to_string(), detail: error.to_owned() }),
             ErrorPolicy::DeadLetter => {}
         }
-        let mut context = Context::new(state, now_ms, self.partition, self.partitions, position.to_string()).with_stores(&self.spec.stores).caused_by(&position.to_string(), correlation, trace.trace);
+        let mut context = Context::new(state, now_ms, self.partition, self.partitions, position.to_string()).with_stores(&self.spec.stores).caused_by(
+            &position.to_string(),
+            correlation,
+            trace.trace,
+        );
         context.draft.changes.extend(progress);
         context.draft.traced = self.traced(trace, &position.to_string(), "DeadLetter", &position.to_string(), None);
         let quote = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(DEAD_LETTER_QUOTE_BYTES_MAX)]).into_owned();
@@ -340,7 +375,11 @@ impl Task {
         let cause = format!("timer:{}/{}/{}", timer.name, timer.key, timer.due_ms);
         let identity = format!("{}/{}/{cause}", self.spec.journal, self.partition);
         let context = || {
-            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).with_stores(&self.spec.stores).caused_by(&cause, &timer.correlation, timer.trace().trace);
+            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).with_stores(&self.spec.stores).caused_by(
+                &cause,
+                &timer.correlation,
+                timer.trace().trace,
+            );
             context.draft.changes.insert(key.to_vec(), None);
             context.draft.changes.insert(keys::timer_index(&timer.name, &timer.key), None);
             context.draft.traced = self.traced(timer.trace(), &cause, &timer.name, &cause, Some(&timer.key));
@@ -370,7 +409,11 @@ impl Task {
         let cause = format!("call:{}", result.call.id);
         let identity = format!("{}/{}/{cause}", self.spec.journal, self.partition);
         let context = || {
-            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).with_stores(&self.spec.stores).caused_by(&cause, &result.call.correlation, result.call.trace().trace);
+            let mut context = Context::new(&state, now_ms, self.partition, self.partitions, identity.clone()).with_stores(&self.spec.stores).caused_by(
+                &cause,
+                &result.call.correlation,
+                result.call.trace().trace,
+            );
             context.draft.changes.insert(key.clone(), None);
             context.draft.traced = self.traced(result.call.span(), &cause, "answer", &cause, None);
             context.in_transaction(place)

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Stop, Task};
+use crate::journal::JournalRecord;
 use crate::processor::StateReader;
 use crate::state::{Change, StateError, keys};
 use crate::topology::ProcessorSpec;
@@ -40,7 +41,8 @@ pub enum Incompatible {
     },
     /// Keys belong to other partitions than when the state was written.
     #[error(
-        "the state of processor `{processor}` (stores {}) was written for {written} partitions, its topics have {found}: give them {written} again, or delete the topics of the application with the state", stores.join(", ")
+        "the state of processor `{processor}` ({}) was written for {written} partitions, its topics have {found}: give them {written} again, or delete the topics of the application with the state",
+        named(stores)
     )]
     Partitions {
         /// Processor.
@@ -53,7 +55,9 @@ pub enum Incompatible {
         found: u32,
     },
     /// A store is gone that has entries.
-    #[error("store `{store}` of processor `{processor}` has entries (such as `{key}`), and this program has no such store: give a renamed store its old name, or run a program first that deletes the entries")]
+    #[error(
+        "store `{store}` of processor `{processor}` has entries (such as `{key}`), and this program has no such store: give a renamed store its old name, or run a program first that deletes the entries"
+    )]
     StoreGone {
         /// Processor.
         processor: String,
@@ -63,7 +67,9 @@ pub enum Incompatible {
         key: String,
     },
     /// A store with entries is keyed by something else.
-    #[error("store `{store}` of processor `{processor}` has entries that are keyed by `{written}`, this program keys them by `{declared}`: call what is keyed otherwise another store")]
+    #[error(
+        "store `{store}` of processor `{processor}` has entries that are keyed by `{written}`, this program keys them by `{declared}`: call what is keyed otherwise another store"
+    )]
     Key {
         /// Processor.
         processor: String,
@@ -75,7 +81,9 @@ pub enum Incompatible {
         declared: String,
     },
     /// A newer program wrote values that this one cannot read.
-    #[error("store `{store}` of processor `{processor}` holds values of version {written}, which programs read that know version {readable_from}; this one knows version {known}: run a newer program")]
+    #[error(
+        "store `{store}` of processor `{processor}` holds values of version {written}, which programs read that know version {readable_from}; this one knows version {known}: run a newer program"
+    )]
     Version {
         /// Processor.
         processor: String,
@@ -89,7 +97,9 @@ pub enum Incompatible {
         known: u32,
     },
     /// A timer is set that the program does not know.
-    #[error("processor `{processor}` has timers `{timer}` pending (such as that of `{key}`), and this program has no such timer: let it know the name until the last one has fired")]
+    #[error(
+        "processor `{processor}` has timers `{timer}` pending (such as that of `{key}`), and this program has no such timer: let it know the name until the last one has fired"
+    )]
     TimerGone {
         /// Processor.
         processor: String,
@@ -99,7 +109,9 @@ pub enum Incompatible {
         key: String,
     },
     /// A call waits for its answer that the program does not make.
-    #[error("processor `{processor}` waits for the answer to call `{id}` to `{target}`, and this program does not call `{target}`: let it know the name until the last answer has come")]
+    #[error(
+        "processor `{processor}` waits for the answer to call `{id}` to `{target}`, and this program does not call `{target}`: let it know the name until the last answer has come"
+    )]
     CallGone {
         /// Processor.
         processor: String,
@@ -181,7 +193,7 @@ impl Task {
             return Err(Incompatible::Layout { processor: processor(), written: schema.layout });
         }
         if schema.partitions != self.partitions {
-            let stores = alive.keys().map(|name| format!("`{name}`")).collect();
+            let stores = alive.keys().cloned().collect();
             return Err(Incompatible::Partitions { processor: processor(), stores, written: schema.partitions, found: self.partitions });
         }
         for store in self.spec.stores.iter().filter(|store| alive.contains_key(store.name())) {
@@ -205,7 +217,9 @@ impl Task {
         let mut timers = BTreeSet::new();
         for (key, _) in changes.iter().filter(|(_, value)| value.is_some()) {
             match key.split_first() {
-                Some((b'u', rest)) if !self.spec.stores.iter().any(|store| rest.strip_prefix(store.name().as_bytes()).is_some_and(|rest| rest.first() == Some(&0))) => {
+                Some((b'u', rest))
+                    if !self.spec.stores.iter().any(|store| rest.strip_prefix(store.name().as_bytes()).is_some_and(|rest| rest.first() == Some(&0))) =>
+                {
                     return Err(undeclared(format!("store `{}`", first_part(rest))));
                 }
                 Some((b'i', rest)) => drop(timers.insert(first_part(rest))),
@@ -218,6 +232,23 @@ impl Task {
         let known = self.spec.logic.timers();
         let unknown = timers.into_iter().find(|timer| known.as_ref().is_some_and(|known| !known.contains(timer)));
         unknown.map_or(Ok(()), |timer| Err(undeclared(format!("timer `{timer}`"))))
+    }
+}
+
+/// Returns for how many partitions a task's state was written, if this record of its journal says so.
+pub(crate) fn partitions_written(record: &[u8]) -> Option<u32> {
+    let Ok(JournalRecord::Transaction(transaction)) = JournalRecord::decode(record) else { return None };
+    let changed = transaction.changes.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+    let kept = transaction.kept.iter().flat_map(|kept| &kept.entries).map(|(key, value)| (key, value));
+    let schema = changed.chain(kept).find(|(key, _)| **key == keys::schema())?.1;
+    serde_json::from_slice::<Schema>(schema).ok().map(|schema| schema.partitions)
+}
+
+fn named(stores: &[String]) -> String {
+    match stores {
+        [] => "it has no entries in stores".to_owned(),
+        [store] => format!("store `{store}`"),
+        stores => format!("stores {}", stores.iter().map(|store| format!("`{store}`")).collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -93,7 +93,8 @@ impl TestDriver {
                 true
             }
             Err(stop) => {
-                let is_expected = matches!(stop, Stop::Fenced { .. } | Stop::Doubt { .. } | Stop::JournalWentBack { .. } | Stop::Diverged(_) | Stop::Policy { .. });
+                let is_expected =
+                    matches!(stop, Stop::Fenced { .. } | Stop::Doubt { .. } | Stop::JournalWentBack { .. } | Stop::Diverged(_) | Stop::Policy { .. });
                 assert!(is_expected, "{stop}");
                 self.stop(index);
                 true

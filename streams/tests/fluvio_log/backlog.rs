@@ -4,14 +4,15 @@ use fluvio_streams::log::{Log, LogError};
 use fluvio_streams::topology::{Routing, STUB, names};
 
 use crate::proxy::{self, Fate, Proxy, STREAM};
-use crate::support::{assert_events, connect, create, event, fill, read_to, start_broker, upload_thin_map};
+use crate::site::Site;
+use crate::support::{assert_events, connect, create, event, fill, read_to, upload_thin_map};
 
 const BACKLOG: usize = 100_000;
 
 #[tokio::test]
 async fn a_large_backlog_arrives_whole_with_any_size_of_batch() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     let batches = [100, 1_000, 20_000];
     create(&log, "events", batches.len() as u32).await;
     for (partition, batch) in (0..).zip(batches) {
@@ -25,8 +26,8 @@ async fn a_large_backlog_arrives_whole_with_any_size_of_batch() {
 
 #[tokio::test]
 async fn a_large_backlog_arrives_thinned_and_dense_with_routing() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     upload_thin_map(&log).await;
     create(&log, "events", 2).await;
     for (partition, batch) in [(0, 500), (1, 20_000)] {

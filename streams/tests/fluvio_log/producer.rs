@@ -10,14 +10,15 @@ use fluvio_streams::partitioner::partition_for;
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
-use crate::support::{connect, create, read_to, start_broker, values};
+use crate::site::Site;
+use crate::support::{create, read_to, values};
 
 #[tokio::test]
 async fn many_senders_share_appends_and_lose_nothing() {
     const SENDERS: usize = 50;
     const RECORDS: usize = 100;
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     create(&log, "commands", 4).await;
     let producer = Arc::new(BatchingProducer::new(log.clone(), "commands").await.expect("starts"));
     let mut senders = JoinSet::new();
@@ -51,8 +52,8 @@ async fn many_senders_share_appends_and_lose_nothing() {
 
 #[tokio::test]
 async fn what_one_task_sends_at_once_lands_in_order() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     create(&log, "commands", 2).await;
     let producer = BatchingProducer::new(log.clone(), "commands").await.expect("starts");
     // More than the queue holds, so that senders wait, and more than Tokio lets a task do in one go.
@@ -64,8 +65,8 @@ async fn what_one_task_sends_at_once_lands_in_order() {
 
 #[tokio::test]
 async fn a_record_that_is_too_large_fails_alone() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     create(&log, "commands", 1).await;
     let producer = BatchingProducer::new(log.clone(), "commands").await.expect("starts");
     let large = fluvio_streams::fluvio::limits::APPEND_BYTES_MAX + 1;

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fluvio_streams::fluvio::FluvioLogOptions;
 use fluvio_streams::fluvio::limits::STREAMS_PER_CONNECTION_MAX;
 use fluvio_streams::fluvio::telemetry::Purpose;
-use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions};
 use fluvio_streams::log::{Log, LogError, Offsets};
 use fluvio_streams::topology::{Routing, names};
 
-use crate::support::{Connections, assert_events, connect, create, event, eventually, fill, hasty, options, read_to, start_broker, upload_thin_map};
+use crate::site::Site;
+use crate::support::{Connections, assert_events, connect, create, event, eventually, fill, hasty, read_to, start_broker, upload_thin_map};
 
 #[tokio::test]
 async fn a_reader_starts_within_the_log_or_at_its_end() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     create(&log, "events", 2).await;
     fill(&log, "events", 0, 10, 10).await;
     assert_eq!(log.offsets("events", 0).await.expect("answers"), Offsets { start: 0, end: 10 });
@@ -33,8 +34,8 @@ async fn a_reader_starts_within_the_log_or_at_its_end() {
 
 #[tokio::test]
 async fn what_is_not_there_is_named() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     create(&log, "events", 1).await;
     create(&log, "events-2", 1).await;
     // Part of a name is no name.
@@ -47,6 +48,14 @@ async fn what_is_not_there_is_named() {
     }
     let error = log.offsets("events", 1).await.expect_err("there is one partition");
     assert_eq!(error.to_string(), "log refused looking up events/1: the topic has 1 partitions");
+}
+
+/// On a broker of its own: others may have uploaded it to a cluster.
+#[tokio::test]
+async fn a_smartmodule_that_is_not_there_is_named() {
+    let broker = start_broker().await;
+    let log = connect(&broker).await;
+    create(&log, "events", 1).await;
     let routing = Routing::Types(names(&["A"]));
     let mut reader = log.read("events", 0, 0, Some(&routing)).await.expect("opens");
     fill(&log, "events", 0, 1, 1).await;
@@ -56,8 +65,8 @@ async fn what_is_not_there_is_named() {
 
 #[tokio::test]
 async fn a_waiting_reader_gets_records_as_they_come() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     upload_thin_map(&log).await;
     create(&log, "events", 1).await;
     let routing = Routing::Except(names(&["A"]));
@@ -76,8 +85,8 @@ async fn a_waiting_reader_gets_records_as_they_come() {
 
 #[tokio::test]
 async fn waiting_can_be_given_up_at_any_time_without_loss() {
-    let broker = start_broker().await;
-    let log = FluvioLog::connect(FluvioLogOptions { timeouts: hasty(), ..options(&broker) }).await.expect("connects");
+    let site = Site::start().await;
+    let log = site.connect_with(FluvioLogOptions { timeouts: hasty(), ..site.options() }).await;
     create(&log, "events", 1).await;
     let mut reader = log.read("events", 0, 0, None).await.expect("opens");
     let filling = fill(&log, "events", 0, 5_000, 3);
@@ -96,10 +105,10 @@ async fn waiting_can_be_given_up_at_any_time_without_loss() {
 
 #[tokio::test]
 async fn a_reader_that_is_not_asked_holds_up_no_other() {
-    let broker = start_broker().await;
+    let site = Site::start().await;
     let connections = Arc::new(Connections::default());
     let observer = Arc::clone(&connections);
-    let log = FluvioLog::connect(FluvioLogOptions { observer, ..options(&broker) }).await.expect("connects");
+    let log = site.connect_with(FluvioLogOptions { observer, ..site.options() }).await;
     create(&log, "events", 1).await;
     fill(&log, "events", 0, 30_000, 500).await;
     let mut readers = Vec::new();
@@ -116,10 +125,10 @@ async fn a_reader_that_is_not_asked_holds_up_no_other() {
 
 #[tokio::test]
 async fn dropped_readers_leave_nothing_behind_but_places_on_one_connection() {
-    let broker = start_broker().await;
+    let site = Site::start().await;
     let connections = Arc::new(Connections::default());
     let observer = Arc::clone(&connections);
-    let log = FluvioLog::connect(FluvioLogOptions { observer, ..options(&broker) }).await.expect("connects");
+    let log = site.connect_with(FluvioLogOptions { observer, ..site.options() }).await;
     create(&log, "events", 1).await;
     fill(&log, "events", 0, 5_000, 100).await;
     let mut keeper = log.read("events", 0, 0, None).await.expect("opens");

@@ -6,7 +6,8 @@ use fluvio_streams::log::memory::MemoryLog;
 use fluvio_streams::record::NewRecord;
 use fluvio_streams::topology::{Routing, STUB, names};
 
-use crate::support::{artifact, connect, create, read_to, start_broker};
+use crate::site::Site;
+use crate::support::{artifact, create, read_to};
 
 const VALUES: [&str; 5] = [
     r#"{"type":"A","data":{"address":"Seoul","items":[{"item":"tea","name":"Kim"}]}}"#,
@@ -22,8 +23,8 @@ fn redacted() -> Routing {
 
 #[tokio::test]
 async fn personal_members_stay_on_the_broker_and_offsets_stay_dense() {
-    let broker = start_broker().await;
-    let (log, memory) = (connect(&broker).await, MemoryLog::default());
+    let site = Site::start().await;
+    let (log, memory) = (site.connect().await, MemoryLog::default());
     log.ensure_smartmodule(REDACT_MAP, &artifact(REDACT_MAP)).await.expect("the SmartModule is uploaded");
     create(&log, "events", 1).await;
     memory.create("events", 1);
@@ -54,8 +55,8 @@ async fn personal_members_stay_on_the_broker_and_offsets_stay_dense() {
 
 #[tokio::test]
 async fn a_redaction_of_nothing_is_refused() {
-    let broker = start_broker().await;
-    let (log, memory) = (connect(&broker).await, MemoryLog::default());
+    let site = Site::start().await;
+    let (log, memory) = (site.connect().await, MemoryLog::default());
     log.ensure_smartmodule(REDACT_MAP, &artifact(REDACT_MAP)).await.expect("the SmartModule is uploaded");
     create(&log, "events", 1).await;
     memory.create("events", 1);

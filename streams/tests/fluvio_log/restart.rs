@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fluvio_streams::fluvio::FluvioLog;
+use fluvio_streams::fluvio::{FluvioLog, THIN_MAP};
 use fluvio_streams::log::{Log, LogError, Reader, Writer};
 use fluvio_streams::record::LogRecord;
 use orderflow_broker::{Broker, DataDir, Options};
 
-use crate::support::{assert_events, connect, create, event, upload_thin_map};
+use crate::support::{artifact, assert_events, connect, create, event};
 
 async fn start(dir: &Path, ports: Option<(std::net::SocketAddr, std::net::SocketAddr)>) -> Broker {
     let mut options = Options { data_dir: DataDir::Path(dir.to_owned()), ..Options::default() };
@@ -92,7 +92,7 @@ async fn reading_and_writing_go_on_after_the_broker_comes_back() {
     assert_events(&records, 0, COUNT);
     // The control plane too: its client does not reconnect by itself.
     create(&log, "more", 2).await;
-    upload_thin_map(&log).await;
+    log.ensure_smartmodule(THIN_MAP, &artifact(THIN_MAP)).await.expect("the SmartModule is uploaded");
     assert_eq!(log.partitions("more").await.expect("answers"), 2);
 }
 

@@ -11,6 +11,8 @@ use fluvio_streams::log::{Log, LogError, NewTopic, Reader};
 use fluvio_streams::record::{LogRecord, NewRecord};
 use orderflow_broker::{Broker, Options};
 
+use crate::site::SiteLog;
+
 /// Longer than anything here takes; a test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -37,12 +39,12 @@ pub(crate) async fn connect(broker: &Broker) -> Arc<FluvioLog> {
     FluvioLog::connect(options(broker)).await.expect("the log connects")
 }
 
-pub(crate) async fn create(log: &FluvioLog, name: &str, partitions: u32) {
+pub(crate) async fn create<L: Log>(log: &Arc<L>, name: &str, partitions: u32) {
     let topic = NewTopic { name: name.to_owned(), partitions, retention_seconds: None, segment_bytes: None };
     log.ensure_topic(&topic).await.expect("the topic is created");
 }
 
-pub(crate) async fn upload_thin_map(log: &FluvioLog) {
+pub(crate) async fn upload_thin_map(log: &SiteLog) {
     log.ensure_smartmodule(THIN_MAP, &artifact("thin-map")).await.expect("the SmartModule is uploaded");
 }
 
@@ -58,7 +60,7 @@ pub(crate) fn event(number: usize) -> NewRecord {
 }
 
 /// Appends events 0 to `count`, pipelined.
-pub(crate) async fn fill(log: &FluvioLog, topic: &str, partition: u32, count: usize, batch: usize) {
+pub(crate) async fn fill<L: Log>(log: &Arc<L>, topic: &str, partition: u32, count: usize, batch: usize) {
     let writer = log.writer(topic, partition).await.expect("the writer opens");
     let mut appends = tokio::task::JoinSet::new();
     let mut batches = (0..count).step_by(batch).map(|from| (from..count.min(from + batch)).map(event).collect::<Vec<_>>());

@@ -8,6 +8,7 @@ use fluvio_streams::log::{Log, LogError, NewTopic};
 use futures_util::future::join_all;
 use orderflow_broker::Broker;
 
+use crate::site::Site;
 use crate::support::{artifact, connect, create, start_broker};
 
 async fn admin(broker: &Broker) -> FluvioAdmin {
@@ -16,8 +17,8 @@ async fn admin(broker: &Broker) -> FluvioAdmin {
 
 #[tokio::test]
 async fn a_topic_is_created_as_wanted_and_left_as_it_is() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     let topic = NewTopic { name: "events".to_owned(), partitions: 3, retention_seconds: Some(3_600), segment_bytes: Some(1 << 20) };
     log.ensure_topic(&topic).await.expect("is created");
     for partition in 0..3 {
@@ -25,23 +26,23 @@ async fn a_topic_is_created_as_wanted_and_left_as_it_is() {
     }
     log.ensure_topic(&NewTopic { partitions: 5, ..topic }).await.expect("is there");
     assert_eq!(log.partitions("events").await.expect("answers"), 3);
-    let spec = admin(&broker).await.list::<TopicSpec, String>(vec!["events".to_owned()]).await.expect("lists").remove(0).spec;
+    let spec = site.admin().await.list::<TopicSpec, String>(vec![site.topic("events")]).await.expect("lists").remove(0).spec;
     assert_eq!(spec.get_clean_policy().map(CleanupPolicy::retention_secs), Some(3_600));
     assert_eq!(spec.get_storage().and_then(|storage| storage.segment_size), Some(1 << 20));
 }
 
 #[tokio::test]
 async fn a_topic_that_many_want_at_once_is_created_once() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     join_all((0..20).map(|_| create(&log, "events", 2))).await;
     assert_eq!(log.partitions("events").await.expect("answers"), 2);
 }
 
 #[tokio::test]
 async fn a_name_that_is_not_allowed_is_refused() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     let topic = NewTopic { name: "No Such Name".to_owned(), partitions: 1, retention_seconds: None, segment_bytes: None };
     let error = log.ensure_topic(&topic).await.expect_err("is refused");
     assert!(matches!(&error, LogError::Refused { action, .. } if action == "creating topic `No Such Name`"), "{error}");
@@ -49,15 +50,16 @@ async fn a_name_that_is_not_allowed_is_refused() {
 
 #[tokio::test]
 async fn partitions_that_were_added_are_found() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     create(&log, "events", 1).await;
     let count = fluvio_sc_schema::topic::AddPartition { count: 2 };
-    admin(&broker).await.update::<TopicSpec>("events".to_owned(), fluvio_sc_schema::topic::UpdateTopicAction::AddPartition(count)).await.expect("is extended");
+    site.admin().await.update::<TopicSpec>(site.topic("events"), fluvio_sc_schema::topic::UpdateTopicAction::AddPartition(count)).await.expect("is extended");
     assert_eq!(log.partitions("events").await.expect("answers"), 3);
     log.writer("events", 2).await.expect("opens");
 }
 
+/// On a broker of its own: what others uploaded to a cluster is not to be changed.
 #[tokio::test]
 async fn a_smartmodule_is_what_was_given_last() {
     let broker = start_broker().await;

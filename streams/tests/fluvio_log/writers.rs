@@ -10,12 +10,13 @@ use fluvio_streams::record::NewRecord;
 use futures_util::future::{join_all, poll_immediate};
 
 use crate::proxy::{self, Fate, PRODUCE, Proxy};
-use crate::support::{assert_events, connect, create, event, hasty, options, read_to, start_broker};
+use crate::site::Site;
+use crate::support::{assert_events, connect, create, event, hasty, options, read_to};
 
 #[tokio::test]
 async fn pipelined_appends_keep_their_order() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     create(&log, "events", 2).await;
     let writers = [log.writer("events", 0).await.expect("opens"), log.writer("events", 1).await.expect("opens")];
     let append = |number: usize| {
@@ -35,9 +36,9 @@ async fn pipelined_appends_keep_their_order() {
 
 #[tokio::test]
 async fn compressed_appends_are_read_back() {
-    let broker = start_broker().await;
+    let site = Site::start().await;
     for (index, compression) in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd].into_iter().enumerate() {
-        let log = FluvioLog::connect(FluvioLogOptions { compression, ..options(&broker) }).await.expect("connects");
+        let log = site.connect_with(FluvioLogOptions { compression, ..site.options() }).await;
         let topic = format!("events-{index}");
         create(&log, &topic, 1).await;
         let writer = log.writer(&topic, 0).await.expect("opens");
@@ -49,8 +50,8 @@ async fn compressed_appends_are_read_back() {
 
 #[tokio::test]
 async fn an_append_that_nobody_waits_for_disturbs_no_other() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     create(&log, "events", 1).await;
     let writer = log.writer("events", 0).await.expect("opens");
     for number in 0..20 {
@@ -64,8 +65,8 @@ async fn an_append_that_nobody_waits_for_disturbs_no_other() {
 
 #[tokio::test]
 async fn what_cannot_be_appended_is_refused_before_it_is_sent() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     create(&log, "events", 1).await;
     let writer = log.writer("events", 0).await.expect("opens");
     let refusal = async |records: Vec<NewRecord>| match writer.append(records).await {
@@ -83,8 +84,8 @@ async fn what_cannot_be_appended_is_refused_before_it_is_sent() {
 
 #[tokio::test]
 async fn a_large_append_arrives() {
-    let broker = start_broker().await;
-    let log = connect(&broker).await;
+    let site = Site::start().await;
+    let log = site.connect().await;
     create(&log, "events", 1).await;
     let writer = log.writer("events", 0).await.expect("opens");
     let value = vec![b'x'; APPEND_BYTES_MAX - 1_000];

@@ -62,7 +62,8 @@ fn fence() -> JournalRecord {
 }
 
 fn transaction() -> Transaction {
-    let event = Event { kind: "Sold".into(), subject: "s-1".into(), causation: "c-1".into(), correlation: "c-0".into(), data: r#"{"n":1}"#.into(), trace: None };
+    let event =
+        Event { kind: "Sold".into(), subject: "s-1".into(), causation: "c-1".into(), correlation: "c-0".into(), data: r#"{"n":1}"#.into(), trace: None };
     Transaction {
         owner: "a#1".to_owned(),
         epoch: 3,
@@ -146,7 +147,8 @@ fn changes(log: &MemoryLog) -> BTreeMap<String, Vec<u8>> {
         Ok(JournalRecord::Transaction(transaction)) => Some(transaction.changes),
         _ => None,
     });
-    let name = |key: &[u8]| key.iter().map(|byte| if (32..127).contains(byte) { char::from(*byte).to_string() } else { format!("<{byte:02x}>") }).collect::<String>();
+    let name =
+        |key: &[u8]| key.iter().map(|byte| if (32..127).contains(byte) { char::from(*byte).to_string() } else { format!("<{byte:02x}>") }).collect::<String>();
     transactions.flatten().filter_map(|(key, value)| Some((format!("entry: {}", name(&key)), value?))).collect()
 }
 
@@ -164,7 +166,8 @@ fn entries_of_state() {
     let mut task = Task::open("trade", spec(), 0, 1, "a#1".to_owned(), Box::new(MemoryStore::default())).expect("it opens");
     let entries: Vec<_> = golden().into_iter().filter_map(|(name, value)| Some((unnamed(name.strip_prefix("entry: ")?), Some(value)))).collect();
     let fence = JournalRecord::Fence(Fence { owner: "a#1".to_owned(), epoch: 1, restore_point: None });
-    let transaction = Transaction { owner: "a#1".to_owned(), epoch: 1, sequence: 1, changes: entries, effects: Vec::new(), restore_point: None, kept: None, ..transaction() };
+    let transaction =
+        Transaction { owner: "a#1".to_owned(), epoch: 1, sequence: 1, changes: entries, effects: Vec::new(), restore_point: None, kept: None, ..transaction() };
     for (offset, record) in (0..).zip([fence, JournalRecord::Transaction(transaction)]) {
         task.replay(offset, &record.encode().into()).expect("it replays");
     }
@@ -227,7 +230,8 @@ fn timers_and_calls() {
     assert_eq!(serde_json::to_string(&timer).expect("it is JSON"), traced);
     let timer: Timer = serde_json::from_str(r#"{"name":"remind","key":"k","due_ms":5,"correlation":"c-0","new":{}}"#).expect("what is not known is ignored");
     assert_eq!((timer.name.as_str(), timer.due_ms), ("remind", 5));
-    let call: Call = serde_json::from_str(r#"{"id":"i","target":"printer","request":"{}","correlation":"c-0","new":[1]}"#).expect("what is not known is ignored");
+    let call: Call =
+        serde_json::from_str(r#"{"id":"i","target":"printer","request":"{}","correlation":"c-0","new":[1]}"#).expect("what is not known is ignored");
     assert_eq!((call.id.as_str(), call.request.as_str()), ("i", "{}"));
 }
 

@@ -263,7 +263,9 @@ fn a_program_that_cannot_read_the_state_changes_nothing() {
                 let refusals = driver.refusals();
                 assert_eq!(refusals.len(), PARTITIONS as usize, "every task is refused");
                 for refusal in refusals {
-                    let expected = format!("store `accounts` of processor `savings` holds values of version 3, which programs read that know version 3; this one knows version {known}");
+                    let expected = format!(
+                        "store `accounts` of processor `savings` holds values of version 3, which programs read that know version 3; this one knows version {known}"
+                    );
                     assert!(refusal.starts_with(&expected), "{refusal}");
                 }
                 assert_eq!(journals(driver), before, "not even a fence");
@@ -328,7 +330,11 @@ fn incompatible_topologies_are_refused_by_name() {
     let all = || idle(Some(&["remind", "another"]));
     let refused: [(&str, ProcessorSpec, &[&str]); 5] = [
         ("the store is gone", spec(vec![], &["printer"], all()), &["store `accounts` of processor `savings` has entries (such as `a-", "no such store"]),
-        ("it has another name", spec(vec!["konten".into()], &["printer"], all()), &["store `accounts` of processor `savings`", "give a renamed store its old name"]),
+        (
+            "it has another name",
+            spec(vec!["konten".into()], &["printer"], all()),
+            &["store `accounts` of processor `savings`", "give a renamed store its old name"],
+        ),
         (
             "it is keyed by something else",
             spec(vec![StoreSpec::from("accounts").keyed_by("customer")], &["printer"], all()),
@@ -383,7 +389,7 @@ fn another_number_of_partitions_is_refused() {
     assert!(restored(&journal, 2).check_compatible().is_ok());
     match restored(&journal, 3).check_compatible() {
         Err(Stop::Incompatible(refused)) => {
-            let expected = "the state of processor `savings` (stores `accounts`) was written for 2 partitions, its topics have 3: ";
+            let expected = "the state of processor `savings` (store `accounts`) was written for 2 partitions, its topics have 3: ";
             assert!(refused.to_string().starts_with(expected), "{refused}");
         }
         other => panic!("{other:?}"),
@@ -410,7 +416,9 @@ fn a_journal_of_before_is_adopted() {
     task.own().expect("it owns");
     let work = task.due_timers(i64::MAX);
     let (record, _) = task.step(&mut work.into(), i64::MAX / 2).expect("it works");
-    let Ok(JournalRecord::Transaction(Transaction { changes, .. })) = JournalRecord::decode(&record.expect("a timer fires")) else { panic!("it is a transaction") };
+    let Ok(JournalRecord::Transaction(Transaction { changes, .. })) = JournalRecord::decode(&record.expect("a timer fires")) else {
+        panic!("it is a transaction")
+    };
     let schema = changes.into_iter().find(schema).and_then(|(_, value)| value).expect("it says what it writes");
     let schema: Value = serde_json::from_slice(&schema).expect("it is JSON");
     assert_eq!(schema, json!({"layout": 1, "partitions": 1, "stores": {"accounts": {"version": 1, "readableFrom": 1, "key": "account"}}}));

@@ -89,7 +89,7 @@ async fn assert_nothing_is_lost_or_doubled(log: &MemoryLog, rounds: i64) {
 async fn instances_come_and_go_under_load_and_nothing_is_lost_or_doubled() {
     let log = log();
     let first = start(&log, "i-0", 0).await;
-    first.wait_running().await;
+    first.wait_running().await.expect("it runs");
     assert_eq!(count(&first, Phase::Running), TASKS);
     let (stop, loading) = load(&log);
     let second = start(&log, "i-1", 0).await;
@@ -102,7 +102,7 @@ async fn instances_come_and_go_under_load_and_nothing_is_lost_or_doubled() {
     }
     // There are three partitions of each processor, so some of eight have nothing to do, and are ready all the same.
     for runtime in &more {
-        runtime.wait_running().await;
+        runtime.wait_running().await.expect("it runs");
     }
     let all = [&[&first, &second, &third, &fourth][..], &more.iter().collect::<Vec<_>>()].concat();
     eventually("eight share", || shares(&all).iter().sum::<usize>() == TASKS && shares(&all).iter().all(|share| *share <= 2)).await;
@@ -124,7 +124,7 @@ async fn instances_come_and_go_under_load_and_nothing_is_lost_or_doubled() {
 async fn who_follows_a_task_takes_it_over_from_the_dead() {
     let log = log();
     let first = start(&log, "i-0", 1).await;
-    first.wait_running().await;
+    first.wait_running().await.expect("it runs");
     let second = start(&log, "i-1", 1).await;
     eventually("each follows what the other runs", || {
         shares(&[&first, &second]) == [3, 3] && [&first, &second].iter().all(|runtime| count(runtime, Phase::Standby) == 3)
@@ -150,7 +150,7 @@ async fn a_torn_lifeline_tells_of_a_death_at_once() {
         start_with(Arc::new(log.clone()), name, patient).await
     };
     let first = start("i-0").await;
-    first.wait_running().await;
+    first.wait_running().await.expect("it runs");
     let second = start("i-1").await;
     eventually("each follows what the other runs", || {
         shares(&[&first, &second]) == [3, 3] && [&first, &second].iter().all(|runtime| count(runtime, Phase::Standby) == 3)
@@ -170,7 +170,7 @@ async fn a_torn_lifeline_tells_of_a_death_at_once() {
 async fn the_state_of_a_task_is_read_where_it_runs_and_where_it_is_followed() {
     let log = log();
     let first = start(&log, "i-0", 1).await;
-    first.wait_running().await;
+    first.wait_running().await.expect("it runs");
     let (second, third) = (start(&log, "i-1", 1).await, start(&log, "i-2", 1).await);
     let all = [&first, &second, &third];
     eventually("three share, and follow each other", || {
@@ -240,7 +240,7 @@ async fn a_task_that_fails_and_is_given_away_is_let_go() {
     let second = start(&log, "i-1", 0).await;
     eventually("the other runs its half", || count(&second, Phase::Running) == TASKS / 2).await;
     eventually("those are let go", || failing.statuses().len() == 1 + TASKS / 2).await;
-    second.wait_running().await;
+    second.wait_running().await.expect("it runs");
     failing.stop().await;
     eventually("the other runs everything", || count(&second, Phase::Running) == TASKS).await;
     second.stop().await;
@@ -251,7 +251,7 @@ async fn a_task_that_fails_and_is_given_away_is_let_go() {
 async fn tasks_that_do_not_move_go_on() {
     let log = log();
     let first = start(&log, "i-0", 0).await;
-    first.wait_running().await;
+    first.wait_running().await.expect("it runs");
     let fences = |log: &MemoryLog| -> Vec<usize> {
         let of = |journal: &str, partition| {
             let records = log.fetch(journal, partition, 0, None, usize::MAX).expect("the topic is there").records;

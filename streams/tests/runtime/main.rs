@@ -7,6 +7,7 @@ mod breaker;
 mod business;
 mod flaky;
 mod order;
+mod upgrades;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
