@@ -31,6 +31,11 @@ const KEDA: &str = "k8s/components/autoscaling-keda/scaled-object.yaml";
 const DEPLOYMENT: &str = "food-delivery-processors";
 /// The namespace of the overlays.
 pub(crate) const NAMESPACE: &str = "orderflow";
+/// The time over which the rules look back.
+const LOOK_BACK: &str = "[2m]";
+const LOOK_BACK_SECONDS: u32 = 120;
+/// With a sample a second, less time has no rate.
+const LOOK_BACK_SECONDS_MIN: u32 = 5;
 /// The lag itself, of the system that is played.
 const MEASURED: &str = r#"sum(orderflow:scaling_lag_measured:records{namespace="orderflow",system="food-delivery"})"#;
 
@@ -80,7 +85,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(arguments.faster > 0 && arguments.rate > 0 && arguments.rate_on_top > 0, "--faster, --rate and --rate-on-top: give at least 1");
     let (hpa, keda) = (scaler(root, HPA)?, scaler(root, KEDA)?);
     let spec = Spec::of(&hpa)?;
-    let prometheus = Prometheus::try_start_labelled(&[], &[("namespace", NAMESPACE)], &[root.join(RULES)])?;
+    let temporary = tempfile::tempdir().context("cannot create a directory")?;
+    let prometheus = Prometheus::try_start_labelled(&[], &[("namespace", NAMESPACE)], &[faster_rules(root, temporary.path(), arguments.faster)?])?;
     let mut controller = Controller {
         asking: Asking::of(prometheus.address())?,
         prometheus,
@@ -89,8 +95,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         targets: Vec::new(),
         disagreements: 0,
     };
-    let temporary = tempfile::tempdir().context("cannot create a directory")?;
-    let directory = arguments.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let directory = arguments.keep.clone().unwrap_or_else(|| temporary.path().join("run"));
     let program = match &arguments.program {
         Some(program) => program.clone(),
         None => crate::release::binary(root)?,
@@ -139,6 +144,16 @@ fn failed(report: &Report, spec: &Spec) -> Vec<String> {
         failed.push(format!("the lag is {lag:?} in the end"));
     }
     failed
+}
+
+/// Writes the rules with the time over which they look back so many times shorter.
+fn faster_rules(root: &Path, directory: &Path, times: u32) -> anyhow::Result<PathBuf> {
+    let text = fs::read_to_string(root.join(RULES)).with_context(|| format!("cannot read `{RULES}`"))?;
+    ensure!(text.contains(LOOK_BACK), "`{RULES}` does not look back {LOOK_BACK}");
+    let seconds = (LOOK_BACK_SECONDS / times).max(LOOK_BACK_SECONDS_MIN);
+    let path = directory.join("rules.yaml");
+    fs::write(&path, text.replace(LOOK_BACK, &format!("[{seconds}s]"))).with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(path)
 }
 
 fn scaler(root: &Path, path: &str) -> anyhow::Result<Scaler> {

@@ -31,13 +31,13 @@ impl Shown {
     }
 }
 
-/// An instance that runs processors of food delivery: the lag of its groups, what of it is of requests to the partner, and whether the breaker is open.
-fn processors(lags: &[(&str, u32)], requests: u32, is_open: bool) -> String {
+/// An instance that runs processors of food delivery: the lag of its groups, for how long what waits has waited, in seconds, and whether the breaker is open.
+fn processors(lags: &[(&str, u32)], seconds: f64, is_open: bool) -> String {
     let mut text = "orderflow_instances{application=\"food-delivery\"} 2\norderflow_instances{application=\"mask-shop\"} 2\n".to_owned();
     for (group, lag) in lags {
         text += &format!("orderflow_consumergroup_lag_sum{{group=\"{group}\"}} {lag}\n");
     }
-    text += &format!("orderflow_consumergroup_lag{{group=\"food-delivery.payments\",topic=\"food-delivery-payment-requests\",partition=\"0\"}} {requests}\n");
+    text += &format!("orderflow_consumergroup_lag_seconds_max{{group=\"food-delivery.payments\"}} {seconds}\n");
     for (state, value) in [("closed", !is_open), ("open", is_open), ("half-open", false)] {
         let labels = format!("application=\"food-delivery\",processor=\"orders\",partition=\"0\",breaker=\"payment\",state=\"{state}\"");
         text += &format!("orderflow_breaker_state{{{labels}}} {}\n", u8::from(value));
@@ -90,19 +90,19 @@ async fn both_are_told_the_lag_of_all_instances_unless_more_of_them_would_not_he
     let scales = scales(vec![one.start().await, two.start().await, api.start().await]).await;
     scales.ask_for(None, "nobody says anything").await;
 
-    one.show(processors(&[("food-delivery.orders", 700), ("food-delivery.payments", 40), ("mask-shop.orders", 9_000)], 40, false));
-    two.show(processors(&[("food-delivery.orders", 300), ("food-delivery.payments", 0)], 0, false));
+    one.show(processors(&[("food-delivery.orders", 700), ("food-delivery.payments", 40), ("mask-shop.orders", 9_000)], 0.1, false));
+    two.show(processors(&[("food-delivery.orders", 300), ("food-delivery.payments", 0)], 0.0, false));
     scales.ask_for(Some(1_040.0), "the lag of all groups of the system, over all instances").await;
 
-    two.show(processors(&[("food-delivery.orders", 300), ("food-delivery.payments", 0)], 0, true));
+    two.show(processors(&[("food-delivery.orders", 300), ("food-delivery.payments", 0)], 0.0, true));
     scales.ask_for(Some(1_000.0), "a breaker is open: two instances stand for what two instances stand for").await;
-    one.show(processors(&[("food-delivery.orders", 700), ("food-delivery.payments", 400)], 400, false));
+    one.show(processors(&[("food-delivery.orders", 700), ("food-delivery.payments", 400)], 2.0, false));
     scales.ask_for(Some(1_400.0), "it is open since we are late ourselves").await;
-    two.show(processors(&[("food-delivery.orders", 300), ("food-delivery.payments", 0)], 0, false));
+    two.show(processors(&[("food-delivery.orders", 300), ("food-delivery.payments", 0)], 0.0, false));
 
     let show_appends = |sums: [f64; 3], count: u32| {
-        one.show(processors(&[("food-delivery.orders", 2_000)], 0, false) + &appends(sums[0], count));
-        two.show(processors(&[("food-delivery.orders", 0)], 0, false) + &appends(sums[1], count));
+        one.show(processors(&[("food-delivery.orders", 2_000)], 0.0, false) + &appends(sums[0], count));
+        two.show(processors(&[("food-delivery.orders", 0)], 0.0, false) + &appends(sums[1], count));
         api.show(appends(sums[2], count));
     };
     show_appends([0.0, 0.0, 0.0], 0);
