@@ -51,6 +51,8 @@ pub(crate) struct Cluster {
 /// What all processes are told.
 pub(crate) struct Settings {
     program: std::path::PathBuf,
+    other_program: Option<std::path::PathBuf>,
+    seed: u64,
     directory: std::path::PathBuf,
     common: Vec<String>,
 }
@@ -108,7 +110,7 @@ impl Cluster {
 impl Settings {
     /// Writes down what all processes of a run have in common.
     pub(crate) fn new(scene: &Scene, provider: &str) -> Result<Self, Error> {
-        let Scene { program, directory, partitions, mongodb, pace, .. } = scene;
+        let Scene { program, other_program, seed, directory, partitions, mongodb, pace, .. } = scene;
         let config = directory.join("chaos.toml");
         fs::write(&config, settings(pace)).doing(|| format!("cannot write `{}`", config.display()))?;
         let mut common = vec![
@@ -123,12 +125,13 @@ impl Settings {
             format!("--payment-settle-ms={}", pace.settle_ms),
         ];
         common.extend(mongodb.iter().map(|uri| format!("--mongodb={uri}")));
-        Ok(Self { program: program.clone(), directory: directory.clone(), common })
+        Ok(Self { program: program.clone(), other_program: other_program.clone(), seed: *seed, directory: directory.clone(), common })
     }
 
     /// Describes a process with a directory of its own; `place`: where the broker is.
     pub(crate) fn process(&self, name: &'static str, flags: &[&str], place: Vec<String>) -> Result<Process, Error> {
-        self.process_of(&self.program, name, flags, place)
+        let process = self.process_of(&self.program, name, flags, place)?;
+        Ok(process.or_by(self.other_program.as_deref(), self.seed))
     }
 
     /// Describes one of another program.

@@ -17,6 +17,7 @@ mod open;
 mod owners;
 mod plan;
 mod process;
+mod programs;
 mod provider;
 mod proxy;
 mod random;
@@ -41,6 +42,8 @@ use std::time::Duration;
 pub struct Options {
     /// The `orderflow` program.
     pub program: PathBuf,
+    /// Another version of it: each process is started by the one or the other, as the seed says.
+    pub other_program: Option<PathBuf>,
     /// Where everything is kept; empty at the beginning.
     pub directory: PathBuf,
     /// Orders that are placed.
@@ -70,6 +73,8 @@ pub struct Options {
 pub struct Scene {
     /// The `orderflow` program.
     pub program: PathBuf,
+    /// Another version of it: each process is started by the one or the other, as the seed says.
+    pub other_program: Option<PathBuf>,
     /// Where everything is kept; empty at the beginning.
     pub directory: PathBuf,
     /// What customers do, and who is struck: the same seed, the same decisions.
@@ -87,7 +92,7 @@ pub struct Scene {
 impl Scene {
     /// For a run of less than a minute.
     pub fn short(program: PathBuf, directory: PathBuf, seed: u64) -> Self {
-        Self { program, directory, seed, partitions: 4, mongodb: None, pace: Pace::short(), is_told: true }
+        Self { program, other_program: None, directory, seed, partitions: 4, mongodb: None, pace: Pace::short(), is_told: true }
     }
 
     fn tell(&self, what: impl FnOnce() -> String) {
@@ -99,14 +104,15 @@ impl Scene {
 
 impl Options {
     fn scene(&self) -> Scene {
-        let Self { program, directory, seed, partitions, mongodb, pace, is_told, .. } = self.clone();
-        Scene { program, directory, seed, partitions, mongodb, pace, is_told }
+        let Self { program, other_program, directory, seed, partitions, mongodb, pace, is_told, .. } = self.clone();
+        Scene { program, other_program, directory, seed, partitions, mongodb, pace, is_told }
     }
 
     /// For a run of less than a minute, in which everybody is killed and one hangs for a while.
     pub fn short(program: PathBuf, directory: PathBuf, seed: u64) -> Self {
         Self {
             program,
+            other_program: None,
             directory,
             orders: 600,
             kills: 8,

@@ -12,11 +12,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::error::{Doing as _, Error};
 use crate::limits::{POLL, READY_LIMIT, START_LIMIT, STOP_LIMIT};
+use crate::programs::Programs;
 
 /// A process, or what is left of it.
 pub(crate) struct Process {
     pub(crate) name: &'static str,
-    program: PathBuf,
+    programs: Programs,
     /// What comes before the program, to run it somewhere else.
     prefix: Vec<String>,
     directory: PathBuf,
@@ -33,7 +34,17 @@ impl Process {
         let directory = directory.join(name);
         fs::create_dir_all(&directory).doing(|| format!("cannot create `{}`", directory.display()))?;
         let http = reqwest::Client::builder().no_proxy().timeout(START_LIMIT).build().doing(|| "no HTTP client".to_owned())?;
-        Ok(Self { name, program: program.to_owned(), prefix: Vec::new(), directory, arguments, child: None, addresses: Value::Null, http, starts: 0 })
+        Ok(Self { name, programs: Programs::only(program), prefix: Vec::new(), directory, arguments, child: None, addresses: Value::Null, http, starts: 0 })
+    }
+
+    /// Has it started now by its own program, now by another version of it.
+    pub(crate) fn or_by(self, other: Option<&Path>, seed: u64) -> Self {
+        Self { programs: self.programs.or(other, seed, self.name), ..self }
+    }
+
+    /// Returns how often it was started by the other version.
+    pub(crate) fn starts_of_other(&self) -> u64 {
+        self.programs.starts_of_other()
     }
 
     /// Has it started by another program, which becomes it.
@@ -77,21 +88,21 @@ impl Process {
     fn spawn(&mut self) -> Result<(), Error> {
         let _ = fs::remove_file(self.addresses_file());
         let log = File::options().create(true).append(true).open(self.log_file()).doing(|| format!("cannot write `{}`", self.log_file().display()))?;
-        let program = self.program.as_os_str();
+        let program = self.programs.next().to_owned();
         let mut command = match self.prefix.split_first() {
             Some((first, rest)) => {
                 let mut command = Command::new(first);
-                command.args(rest).arg(program);
+                command.args(rest).arg(&program);
                 command
             }
-            None => Command::new(program),
+            None => Command::new(&program),
         };
         command.arg("up").arg("--data-dir").arg(self.directory.join("data")).arg("--addresses-file").arg(self.addresses_file());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ORDERFLOW_") || name == "RUST_LOG") {
             command.env_remove(name);
         }
-        self.child = Some(command.spawn().doing(|| format!("`{}` cannot be started", self.program.display()))?);
+        self.child = Some(command.spawn().doing(|| format!("`{}` cannot be started", program.display()))?);
         self.starts += 1;
         Ok(())
     }

@@ -47,6 +47,9 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
         ("movements of money", provider.movements().len() as u64),
         ("kills while starting", tally.while_restoring as u64),
     ];
+    if options.other_program.is_some() {
+        figures.push(("starts by the other version", cluster.processes.iter().map(Process::starts_of_other).sum()));
+    }
     figures.extend(ledger.figures());
     let panics = panics(cluster.processes.iter());
     Ok(Report { seed: options.seed, kills: tally.kills, pauses: tally.pauses, took, figures, verdicts, panics, unready: tally.unready })

@@ -46,6 +46,9 @@ pub(crate) struct Arguments {
     /// Run this program instead of the release binary, which is built
     #[arg(long)]
     program: Option<PathBuf>,
+    /// Another version of the program: each process is started by the one or the other, so that old and new take turns
+    #[arg(long, value_name = "PATH")]
+    other_binary: Option<PathBuf>,
     /// Keep topics, books and logs in this directory, which must be empty or absent
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -69,7 +72,9 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         None => crate::release::binary(root)?,
     };
     let mongod = arguments.mongodb.then(Mongod::try_start_owned).transpose().context("no MongoDB")?;
-    let short = Options::short(program, directory, arguments.seed);
+    let other_program = arguments.other_binary.clone();
+    ensure!(other_program.as_ref().is_none_or(|other| other.is_file()), "--other-binary: there is no such file");
+    let short = Options { other_program, ..Options::short(program, directory, arguments.seed) };
     let long = Options {
         orders: arguments.orders,
         kills: arguments.kills,
