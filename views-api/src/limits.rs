@@ -40,6 +40,9 @@ pub const STORE_SELECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a reader that waits for a position asks MongoDB, because the sink may run in another process.
 pub const POSITION_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
+/// How often a view that does not go on is asked how far it is behind.
+pub const LAG_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Memory of the embedded store's block cache, in bytes.
 pub const EMBEDDED_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// Memory of each of the embedded store's three write buffers, in bytes, before it is written out. Up to four more may wait to be written.

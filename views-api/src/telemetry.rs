@@ -51,6 +51,17 @@ pub enum Event<'a> {
         /// How long the batch took, which was written now.
         took: Duration,
     },
+    /// A sink has something to do and has not gone on for a while.
+    ViewWaits {
+        /// View.
+        view: &'a View,
+        /// Partition of its topic.
+        partition: u32,
+        /// Records that are still to be read: the view's lag.
+        behind: i64,
+        /// For how long, about; zero if nothing is to be read.
+        waiting: Duration,
+    },
     /// A sink cannot go on at the moment and tries again.
     ViewStalled {
         /// View.

@@ -180,6 +180,27 @@ async fn log_and_store_may_be_down_and_nothing_is_lost_or_doubled() {
     stop(sinks).await;
 }
 
+/// Whoever cannot write says how much waits, although nothing is written that could be told of.
+#[tokio::test]
+async fn a_view_that_cannot_be_written_tells_how_its_lag_grows() {
+    let world = World::new();
+    let sinks = world.start();
+    world.reaches(world.add("c-1", "CounterCreated", json!({"value": 0}))).await;
+    world.store.down.set(true);
+    let tells = |behind: i64| {
+        let told = format!("behind: {behind},");
+        world.observer.all().iter().any(|event| event.starts_with("ViewWaits") && event.contains(&told))
+    };
+    world.add("c-1", "CounterChanged", json!({"by": 1}));
+    until("one record waits", async || tells(1)).await;
+    world.add("c-1", "CounterChanged", json!({"by": 2}));
+    let last = world.add("c-1", "CounterChanged", json!({"by": 3}));
+    until("three wait", async || tells(3)).await;
+    world.store.down.set(false);
+    world.reaches(last).await;
+    stop(sinks).await;
+}
+
 #[tokio::test]
 async fn a_view_that_is_ahead_of_its_topic_says_so_and_writes_nothing() {
     let world = World::new();

@@ -131,6 +131,11 @@ impl Observer for ViewsMeters {
                 }
                 meters.write_latency.record(elapsed.as_secs_f64());
             }
+            Event::ViewWaits { view, partition, behind, waiting } => {
+                let meters = self.partition(view, partition);
+                meters.lag_records.set(behind as f64);
+                meters.lag_seconds.set(waiting.as_secs_f64());
+            }
             Event::ViewStalled { view, partition, error, retry_in } => {
                 tracing::warn!(
                     view = view.name(),

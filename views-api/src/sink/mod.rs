@@ -10,6 +10,7 @@ mod dead_letter;
 mod fold;
 mod following;
 mod partition;
+mod waiting;
 
 use std::sync::Arc;
 

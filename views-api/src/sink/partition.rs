@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::fold::{Folded, Refusal, fold, read};
+use super::waiting::{Position, watch};
 use super::{Sink, SinkError};
 use crate::backoff::Backoff;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, FETCHES_QUEUED_MAX};
@@ -20,26 +21,36 @@ use crate::telemetry::{Event, EventViewed};
 
 /// Follows the partition until `shutdown`. May be stopped anywhere: what is stored is always whole.
 pub(super) async fn run(sink: Arc<Sink>, partition: u32, shutdown: CancellationToken) {
+    let position = Position::default();
+    tokio::select! {
+        () = go_on(&sink, partition, &position, &shutdown) => {}
+        () = watch(&sink, partition, &position) => {}
+    }
+}
+
+async fn go_on(sink: &Sink, partition: u32, position: &Position, shutdown: &CancellationToken) {
     let mut backoff = Backoff::default();
     loop {
         let failure = tokio::select! {
             () = shutdown.cancelled() => return,
-            failure = follow(&sink, partition, &mut backoff) => failure,
+            failure = follow(sink, partition, position, &mut backoff) => failure,
         };
         let Err(error) = failure;
-        sink.stalled(Some(partition), &error, &mut backoff, &shutdown).await;
+        position.begins();
+        sink.stalled(Some(partition), &error, &mut backoff, shutdown).await;
     }
 }
 
 /// Reads ahead and writes at the same time, until something fails.
-async fn follow(sink: &Sink, partition: u32, backoff: &mut Backoff) -> Result<Infallible, SinkError> {
+async fn follow(sink: &Sink, partition: u32, position: &Position, backoff: &mut Backoff) -> Result<Infallible, SinkError> {
     let from = start(sink, partition).await?;
+    position.has_taken(from);
     let reader = sink.log.read(&sink.view.topic, partition, from, Some(&sink.projection.routing())).await?;
     sink.following.goes_on(&sink.view, Some(partition));
     let (sender, receiver) = mpsc::channel(FETCHES_QUEUED_MAX);
     tokio::select! {
         failure = pump(reader, sender) => failure,
-        failure = write(sink, partition, from, receiver, backoff) => failure,
+        failure = write(sink, partition, from, position, receiver, backoff) => failure,
     }
 }
 
@@ -68,7 +79,14 @@ async fn pump(mut reader: Box<dyn Reader>, sender: mpsc::Sender<Fetched>) -> Res
     }
 }
 
-async fn write(sink: &Sink, partition: u32, from: i64, mut receiver: mpsc::Receiver<Fetched>, backoff: &mut Backoff) -> Result<Infallible, SinkError> {
+async fn write(
+    sink: &Sink,
+    partition: u32,
+    from: i64,
+    position: &Position,
+    mut receiver: mpsc::Receiver<Fetched>,
+    backoff: &mut Backoff,
+) -> Result<Infallible, SinkError> {
     let mut pending = Pending { records: VecDeque::new(), next_offset: from, end_offset: from };
     loop {
         if pending.records.is_empty() {
@@ -82,7 +100,9 @@ async fn write(sink: &Sink, partition: u32, from: i64, mut receiver: mpsc::Recei
             pending.add(&sink.view.topic, partition, fetched)?;
         }
         let (records, next_offset) = pending.take();
+        position.begins();
         apply(sink, partition, records, next_offset, pending.end_offset).await?;
+        position.has_taken(next_offset);
         backoff.reset();
     }
 }

@@ -6,11 +6,13 @@
 //! - latency: from when an order was due to be sent until a GET shows it `Placed` (see `latency`).
 //! - restore: from the start of the process until `/health/ready` is 200, with the stores of the processors deleted; and then once more with the views deleted too.
 //! - memory: of the process under test, as the kernel says.
+//! - scrape: of its metrics, after the load (see `scrape`).
 
 mod latency;
 mod process;
 mod produce;
 mod restore;
+mod scrape;
 mod throughput;
 
 use std::process::ExitCode;
@@ -98,6 +100,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let subject = Subject::start(arguments).await?;
             load(arguments, &subject.target, &mut figures).await?;
             figures.insert("memory".to_owned(), subject.memory()?);
+            figures.insert("scrape".to_owned(), scrape::measure(&subject.metrics).await?);
             subject.stop().await?;
         }
         if arguments.phases.contains(&Phase::Restore) {

@@ -20,6 +20,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// A running child.
 pub(super) struct Subject {
     pub(super) target: Target,
+    /// Where its metrics are, `HOST:PORT`.
+    pub(super) metrics: String,
     child: Child,
     directory: TempDir,
     arguments: Vec<String>,
@@ -33,8 +35,8 @@ impl Subject {
         child_arguments.push(format!("--durability={}", arguments.durability));
         child_arguments.push(format!("--partitions={}", arguments.partitions));
         child_arguments.extend(["sc", "spu", "http", "metrics"].map(|port| format!("--{port}-addr=127.0.0.1:0")));
-        let (child, target) = spawn(&directory, &child_arguments).await?;
-        Ok(Self { target, child, directory, arguments: child_arguments })
+        let (child, target, metrics) = spawn(&directory, &child_arguments).await?;
+        Ok(Self { target, metrics, child, directory, arguments: child_arguments })
     }
 
     /// Starts the child again on what it left behind; returns the time until it was ready.
@@ -42,9 +44,9 @@ impl Subject {
         let Self { mut child, directory, arguments, .. } = self;
         stop(&mut child).await?;
         let started = Instant::now();
-        let (child, target) = spawn(&directory, &arguments).await?;
+        let (child, target, metrics) = spawn(&directory, &arguments).await?;
         target.api.wait_ready(READY_LIMIT).await?;
-        Ok((Self { target, child, directory, arguments }, started.elapsed()))
+        Ok((Self { target, metrics, child, directory, arguments }, started.elapsed()))
     }
 
     /// Like [`Subject::restart`], with these directories deleted meanwhile.
@@ -75,7 +77,7 @@ impl Subject {
     }
 }
 
-async fn spawn(directory: &TempDir, arguments: &[String]) -> anyhow::Result<(Child, Target)> {
+async fn spawn(directory: &TempDir, arguments: &[String]) -> anyhow::Result<(Child, Target, String)> {
     let addresses = directory.path().join("addresses.json");
     let _ = fs::remove_file(&addresses);
     let program = std::env::current_exe().context("cannot find this program's own file")?;
@@ -105,7 +107,7 @@ async fn spawn(directory: &TempDir, arguments: &[String]) -> anyhow::Result<(Chi
     };
     let text = |name: &str| addresses[name].as_str().with_context(|| format!("the process under test did not say its address `{name}`"));
     let target = Target { sc: text("sc")?.to_owned(), api: Api::new(text("http")?)?, run: run_id() };
-    Ok((child, target))
+    Ok((child, target, text("metrics")?.to_owned()))
 }
 
 async fn stop(child: &mut Child) -> anyhow::Result<Duration> {
