@@ -151,12 +151,12 @@ impl Instance {
         for runtime in &self.runtimes {
             runtime.wait_running().await?;
         }
+        Ok(())
     }
 
     /// Says from now on that it is not ready, and serves on for as long as it was told to: until everybody who sends requests has gone elsewhere.
     pub(crate) async fn drain(&self) {
         self.draining.cancel();
-        Ok(())
         tokio::time::sleep(self.drain).await;
     }
 
