@@ -93,7 +93,15 @@ fn read_and_write(world: &mut World, instance: usize) {
     let next_offset = &mut seat.next_offset;
     let member = seat.member.get_or_insert_with(|| {
         (*joins, *next_offset) = (*joins + 1, 0);
-        let config = MemberConfig { instance: format!("instance-{instance}"), processors, standbys: 1, heartbeat_ms: 20, session_ms: 80, release_ms: 30, lifeline: None };
+        let config = MemberConfig {
+            instance: format!("instance-{instance}"),
+            processors,
+            standbys: 1,
+            heartbeat_ms: 20,
+            session_ms: 80,
+            release_ms: 30,
+            lifeline: None,
+        };
         Member::new(&format!("instance-{instance}#{joins}"), config, true)
     });
     for record in broker.fetch(topic(), *next_offset, None, limit).unwrap_or_default() {

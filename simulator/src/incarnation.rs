@@ -210,7 +210,7 @@ impl Incarnation {
                     return self.own(next, world);
                 }
                 self.machine.check_compatible()?;
-                let fence = self.machine.fence();
+                let fence = self.machine.fence(world.now_ms(self.instance));
                 let parcel = self.append(self.journal, vec![NewRecord { key: None, value: fence.into() }], world);
                 self.stage = Stage::Fencing { next, parcel };
             }
@@ -220,6 +220,11 @@ impl Incarnation {
             }
             Stage::ReadingToFence { next, fence } if next > fence => return self.own(next, world),
             Stage::ReadingToFence { next, fence } => {
+                // What was acknowledged is seen by every reader: production looks after a while, and this is what it then finds.
+                let (_, end) = world.broker.offsets(self.journal);
+                if end <= fence {
+                    return Err(End::Stop(Stop::FenceLost { fence, end }));
+                }
                 let read = self.replay(next, fence, world)?;
                 self.stage = Stage::ReadingToFence { next: read, fence };
                 return Ok(read > next);

@@ -202,7 +202,7 @@ impl World {
             Stop::Gap { .. } => incarnation.was_misled,
             // The bug changes the record behind the machine's back, which is not what it is about.
             Stop::Diverged(_) if self.bug == Some(Bug::TimerNotJournaled) => true,
-            Stop::Diverged(_) | Stop::JournalWentBack { .. } | Stop::SenderWentBack { .. } | Stop::Journal(_) => {
+            Stop::Diverged(_) | Stop::JournalWentBack { .. } | Stop::FenceLost { .. } | Stop::SenderWentBack { .. } | Stop::Journal(_) => {
                 self.is_loss_told |= self.has_lost_tail;
                 self.has_lost_tail
             }

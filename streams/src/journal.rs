@@ -19,7 +19,7 @@ const VERSION_OLDEST: u8 = 1;
 pub struct Fence {
     /// Incarnation that takes over; fresh at every attempt, so that a fence which lands late cannot be taken for a newer one.
     pub owner: String,
-    /// One more than the epoch that was in force when it was written; the first fence of an epoch wins.
+    /// Greater than the epoch that was in force when it was written: the time, or one more. The first fence of an epoch wins.
     pub epoch: u64,
     /// Where a reader without a store may begin, as far as the writer knew.
     #[serde(default)]

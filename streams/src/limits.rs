@@ -55,6 +55,8 @@ pub const SOURCE_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const JOIN_PARTNERS_MAX: usize = 10_000;
 /// Records of the other side that a join looks at together.
 pub const JOIN_PARTNERS_PAGE: usize = 256;
+/// How long a task that takes over reads nothing of its journal before it looks whether its fence, which was acknowledged, is still there.
+pub const FENCE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a source fails, however often it is opened again, before people are told.
 pub const SOURCE_FAILING_UNTOLD_MAX: Duration = Duration::from_secs(1);
 /// How long the stream of a source that failed must last, if nothing comes, before the source is said to be read again: a broker that refuses a stream says so a moment after it was opened.

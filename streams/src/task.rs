@@ -64,6 +64,14 @@ pub enum Stop {
         /// Where it did.
         landed: i64,
     },
+    /// The fence of this incarnation was acknowledged, and is not there any more.
+    #[error("fence was acknowledged at offset {fence}, and the journal ends at {end}: a broker lost acknowledged records of the journal")]
+    FenceLost {
+        /// Where it stood.
+        fence: i64,
+        /// One past the last record that there is.
+        end: i64,
+    },
     /// The local store is not a cache of this journal. It must be cleared.
     #[error("local store does not belong to the journal: {0}")]
     Diverged(String),
@@ -116,7 +124,7 @@ impl Stop {
         match self {
             Self::Fenced { .. } => "fenced",
             Self::Doubt { .. } => "doubt",
-            Self::JournalWentBack { .. } => "journal_went_back",
+            Self::JournalWentBack { .. } | Self::FenceLost { .. } => "journal_went_back",
             Self::Diverged(_) => "store_diverged",
             Self::Journal(_) => "journal_unusable",
             Self::Gap { .. } => "source_gap",
@@ -308,10 +316,13 @@ impl Task {
     }
 
     /// Returns the record that takes the task over. Append it, then [`Task::replay`] up to its offset, then [`Task::own`].
-    pub fn fence(&mut self) -> Vec<u8> {
+    ///
+    /// Its epoch is the time, if that is greater than the one in force: should a broker lose acknowledged records, fences among them, then no epoch is used a second time for something else, and
+    /// who has taken what was lost sees a newer epoch with an older sequence number.
+    pub fn fence(&mut self, now_ms: i64) -> Vec<u8> {
         self.phase = Phase::Fencing;
         let restore_point = self.snapshots.restore_point(self.outbox.sent());
-        JournalRecord::Fence(Fence { owner: self.owner.clone(), epoch: self.applied.fold.epoch + 1, restore_point }).encode()
+        JournalRecord::Fence(Fence { owner: self.owner.clone(), epoch: (self.applied.fold.epoch + 1).max(now_ms.unsigned_abs()), restore_point }).encode()
     }
 
     /// Begins to own the task, if the fence in force is this incarnation's.

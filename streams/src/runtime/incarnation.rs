@@ -17,7 +17,7 @@ use super::sender::{self, Sent};
 use super::source::{Health, Pump};
 use crate::assignment::Duty;
 use crate::guard::BreakerChange;
-use crate::limits::RUN_INPUTS_MAX;
+use crate::limits::{FENCE_WAIT_MAX, RUN_INPUTS_MAX};
 use crate::log::{LogError, Offsets, Writer};
 use crate::record::NewRecord;
 use crate::task::{Committed, Outgoing, RunReport, Stop, Task, UnreadableInput, Work};
@@ -152,7 +152,7 @@ async fn take_over(runner: &Runner, task: &mut Task, queries: &mut Queries) -> R
             task.check_compatible()?;
             // Only what is after the fence can still change; what is before it is known now or will be read on the way to it.
             let opened = log.writer(journal, runner.partition).await?;
-            fence = Some(opened.append(vec![NewRecord { key: None, value: task.fence().into() }]).await?);
+            fence = Some(opened.append(vec![NewRecord { key: None, value: task.fence(runner.options.clock.now_ms()).into() }]).await?);
             writer = Some(opened);
         }
         if fence.is_some_and(|fence| next > fence) {
@@ -168,6 +168,10 @@ async fn take_over(runner: &Runner, task: &mut Task, queries: &mut Queries) -> R
             Ok(()) = duty.changed(), if fence.is_none() => continue,
             asked = query::next(queries), if fence.is_none() => {
                 asked.answer(task, false, (end - next).max(0))?;
+                continue;
+            }
+            () = tokio::time::sleep(FENCE_WAIT_MAX), if fence.is_some() => {
+                look_for_fence(runner, fence.unwrap_or_default()).await?;
                 continue;
             }
         };
@@ -188,6 +192,12 @@ async fn take_over(runner: &Runner, task: &mut Task, queries: &mut Queries) -> R
     let committed = task.own()?;
     runner.observe(&Event::Restored { task: runner.name(), records: (next - from) as u64, took: began.elapsed() });
     Ok((writer.unwrap_or_else(|| unreachable!("the fence was written")), committed))
+}
+
+/// Sees to it that the fence of this incarnation is not waited for in vain.
+async fn look_for_fence(runner: &Runner, fence: i64) -> Result<(), Problem> {
+    let end = runner.options.log.offsets(&runner.spec.journal, runner.partition).await?.end;
+    if end > fence { Ok(()) } else { Err(Stop::FenceLost { fence, end }.into()) }
 }
 
 /// Reads the last records of the journal, if that may spare the task most of the others.

@@ -130,7 +130,7 @@ impl TestDriver {
                 return Ok(true);
             }
             task.check_compatible()?;
-            let fence = task.fence();
+            let fence = task.fence(self.now_ms);
             self.append(&journal, partition, None, fence);
             fenced = true;
             if self.crash_point(index) {

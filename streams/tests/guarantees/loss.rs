@@ -36,7 +36,7 @@ fn owner_with_a_transaction() -> Task {
     let store = MemoryStores::default().open("counter-0").expect("a store in memory opens");
     let mut task = Task::open("counting", spec, 0, 1, "me".into(), store).expect("it opens");
     task.replay_from(0, 0).expect("an empty journal can be read");
-    let fence = Bytes::from(task.fence());
+    let fence = Bytes::from(task.fence(0));
     task.replay(0, &fence).expect("its fence can be read");
     task.own().expect("nobody else wants it");
     let command = LogRecord { offset: 0, timestamp_ms: 1_000, key: Some("k".into()), value: Bytes::from_static(br#"{"type":"Count","key":"k"}"#) };

@@ -411,7 +411,7 @@ fn a_journal_of_before_is_adopted() {
     assert!(before.iter().all(|record| record[0] == 2), "as the program of before wrote it");
     let mut task = restored(&before, 1);
     task.check_compatible().expect("it is taken");
-    let fence = task.fence();
+    let fence = task.fence(0);
     task.replay(before.len() as i64, &fence.into()).expect("it replays");
     task.own().expect("it owns");
     let work = task.due_timers(i64::MAX);

@@ -76,7 +76,7 @@ impl Current {
     pub(super) async fn hold(&mut self, log: &dyn Log) -> anyhow::Result<()> {
         self.task.check_compatible()?;
         let writer = log.writer(&self.spec.journal, self.partition).await?;
-        let fence = writer.append(vec![NewRecord { key: None, value: self.task.fence().into() }]).await?;
+        let fence = writer.append(vec![NewRecord { key: None, value: self.task.fence(SystemClock.now_ms()).into() }]).await?;
         self.read_on(log).await?;
         self.task.own().map_err(|stop| anyhow::anyhow!("somebody else takes it over at this moment ({stop}): stop the instances that run it"))?;
         ensure!(self.next == fence + 1, "somebody goes on writing its journal: stop the instances that run it");

@@ -96,7 +96,7 @@ struct Aside {
 
 impl Aside {
     fn take_over(&mut self) -> anyhow::Result<()> {
-        let fence = self.task.fence();
+        let fence = self.task.fence(0);
         self.task.replay(0, &fence.into())?;
         self.task.own()?;
         self.end = 1;
