@@ -21,7 +21,8 @@ use serde::Deserialize;
 pub(crate) use self::endpoint::{check_endpoint, mongodb_hosts};
 pub(crate) use self::payment::{PaymentConfig, PaymentEndpoint, TOKEN_VARIABLE};
 use crate::limits::{
-    DRAIN_MS_MAX, PARTITIONS_MAX, SESSION_TIMEOUT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN, STANDBYS_MAX, WEBHOOK_TIMEOUT, WEBHOOK_TIMEOUT_MS_MAX, WEBHOOK_TRIES_MAX,
+    DRAIN_MS_MAX, PARTITIONS_MAX, SESSION_TIMEOUT, SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN, STANDBYS_MAX, WEBHOOK_TIMEOUT, WEBHOOK_TIMEOUT_MS_MAX,
+    WEBHOOK_TRIES_MAX,
 };
 use crate::roles::{Role, Roles, Selection};
 

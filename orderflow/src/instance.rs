@@ -143,6 +143,11 @@ impl Instance {
         &self.addresses
     }
 
+    /// Returns how many journal records the tasks have read to restore their states, and of how many.
+    pub(crate) fn restored(&self) -> (u64, u64) {
+        self.telemetry.streams.restored()
+    }
+
     /// Waits until every task of every processor runs.
     ///
     /// # Errors
@@ -288,9 +293,9 @@ async fn start_processors(
         instance: instance.to_owned(),
     };
     let address = group.lifeline_addr;
-    let lifeline = Lifeline::listen(address).await.with_context(|| {
-        format!("--lifeline-addr: cannot listen on {address}; give an address of this machine and a port that is free (port 0 takes one)")
-    });
+    let lifeline = Lifeline::listen(address)
+        .await
+        .with_context(|| format!("--lifeline-addr: cannot listen on {address}; give an address of this machine and a port that is free (port 0 takes one)"));
     let lifeline = Arc::new(lifeline?);
     let mut runtimes = Vec::new();
     for system in running {

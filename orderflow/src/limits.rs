@@ -47,6 +47,10 @@ pub(crate) const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Pause after the operating system refused to accept a connection.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long restoring may take before a terminal shows how far it is.
+pub(crate) const RESTORE_SHOWN_AFTER: Duration = Duration::from_secs(1);
+/// How often it shows that.
+pub(crate) const RESTORE_SHOWN_EVERY: Duration = Duration::from_millis(200);
 /// How long the log says nothing more about what happens again and again.
 pub(crate) const LOG_REPEATED_INTERVAL: Duration = Duration::from_secs(10);
 /// Spans that wait to be sent to a collector of traces; further ones are dropped.

@@ -1,4 +1,4 @@
-//! Figures of the runtime itself, on a log in memory: `cargo bench -p fluvio-streams -- [throughput] [keys] [restore] [timers]`, all by default.
+//! Figures of the runtime itself, on a log in memory: `cargo bench -p fluvio-streams -- [throughput] [allocations] [keys] [restore] [timers]`, all by default.
 //!
 //! They tell what the runtime costs without a broker; `cargo run --release -- bench` tells what the whole costs with one. Nothing here fails for being slow.
 
@@ -171,13 +171,37 @@ async fn drain(topology: &Topology, log: &MemoryLog, directory: &std::path::Path
 
 async fn throughput() {
     const RECORDS: u64 = 500_000;
-    let minutes = WindowedAggregate::new("minutes", Windows::tumbling(60_000), |left: i64, right: i64| left + right).expect("windows of a minute are possible");
-    let windowed = topology(&minutes.stores(), Arc::new(Minutes(minutes)));
-    for (name, topology) in [("stateless", simple("none", forward)), ("stateful", simple("counts", count)), ("windowed", windowed)] {
+    for (name, topology) in topologies() {
         let (log, directory) = (log(&topology), tempfile::tempdir().expect("a temporary directory"));
         let bytes = fill(&log, RECORDS, 10_000);
         let took = drain(&topology, &log, directory.path(), RECORDS).await.as_secs_f64();
         println!("throughput {name:<10} {:>9.0} records/s {:>7.1} MB/s of input", RECORDS as f64 / took, bytes as f64 / took / 1e6);
+    }
+}
+
+/// Returns the topologies that are measured, by name.
+fn topologies() -> [(&'static str, Topology); 3] {
+    let minutes = WindowedAggregate::new("minutes", Windows::tumbling(60_000), |left: i64, right: i64| left + right).expect("windows of a minute are possible");
+    let windowed = topology(&minutes.stores(), Arc::new(Minutes(minutes)));
+    [("stateless", simple("none", forward)), ("stateful", simple("counts", count)), ("windowed", windowed)]
+}
+
+/// How often a record makes the runtime allocate, the log in memory included; what the store does in threads of its own is not. On one thread, since the counter counts by threads. What a start
+/// costs falls out: it is the difference between many records and twice as many.
+fn allocations() {
+    const RECORDS: u64 = 50_000;
+    let counted = |topology: &Topology, records: u64| {
+        let (log, directory) = (log(topology), tempfile::tempdir().expect("a temporary directory"));
+        fill(&log, records, 10_000);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        allocation_counter::measure(|| {
+            runtime.block_on(drain(topology, &log, directory.path(), records));
+        })
+    };
+    for (name, topology) in topologies() {
+        let [once, twice] = [1, 2].map(|times| counted(&topology, times * RECORDS));
+        let each = |of: fn(&allocation_counter::AllocationInfo) -> u64| (of(&twice) as f64 - of(&once) as f64) / RECORDS as f64;
+        println!("allocations {name:<10} {:>6.1} a record, {:>7.0} bytes", each(|info| info.count_total), each(|info| info.bytes_total));
     }
 }
 
@@ -290,6 +314,9 @@ async fn main() {
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     if is_wanted("throughput") {
         throughput().await;
+    }
+    if is_wanted("allocations") {
+        std::thread::spawn(allocations).join().expect("it counts to the end");
     }
     if is_wanted("restore") {
         restore().await;

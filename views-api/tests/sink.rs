@@ -4,10 +4,12 @@ mod support;
 
 use std::sync::Arc;
 
+use fluvio_streams::envelope::Provenance;
 use fluvio_streams::log::Log;
 use fluvio_streams::log::memory::MemoryLog;
 use fluvio_streams::partitioner::partition_for;
 use fluvio_streams::record::NewRecord;
+use fluvio_streams::trace::TraceContext;
 use orderflow_views::Sinks;
 use orderflow_views::store::{Batch, EmbeddedStore, ViewStore};
 use orderflow_views::telemetry::NoObserver;
@@ -121,6 +123,12 @@ async fn records_that_do_not_fold_are_dead_lettered_and_the_next_ones_are_taken(
         assert_eq!((&letter["type"], &letter["data"]["topic"]), (&json!("DeadLetter"), &json!(EVENTS)));
         assert!(letter["data"]["value"].as_str().unwrap().contains("\"type\""), "the record is quoted: {letter}");
         assert_eq!(letter["id"], letter["correlationid"], "no sender of a command takes it for an outcome");
+        let place = format!("{EVENTS}/{}/{}", letter["data"]["partition"], letter["data"]["offset"]);
+        assert_eq!((&letter["subject"], &letter["causationid"]), (&json!(place), &json!(place)));
+        assert_eq!(letter["data"]["processor"], "counters-view");
+        let text = |name: &str| letter[name].as_str().unwrap_or_default();
+        assert!(Provenance::parse(text("provenance")).is_some(), "{letter}");
+        assert!(TraceContext::parse(text("traceparent")).is_some(), "{letter}");
     }
     assert!(world.observer.has("RecordsRefused"));
     stop(sinks).await;

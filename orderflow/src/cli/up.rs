@@ -1,16 +1,18 @@
 //! `orderflow up`: starts an instance and runs it until Ctrl-C or SIGTERM.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Settings, Storage};
 use crate::instance::{Addresses, Instance};
+use crate::limits::{RESTORE_SHOWN_AFTER, RESTORE_SHOWN_EVERY};
 use crate::roles::{Role, Roles};
 
 #[derive(Debug, Args)]
@@ -54,6 +56,7 @@ async fn serve(config: Config, addresses_file: Option<&Path>) -> anyhow::Result<
             signals.next().await
         }
         signal = signals.next() => signal,
+        () = show_restoring(&instance) => signals.next().await,
     };
     say(&format!("stopping after {signal}\n"));
     tokio::select! {
@@ -62,6 +65,32 @@ async fn serve(config: Config, addresses_file: Option<&Path>) -> anyhow::Result<
     }
     instance.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows on a terminal how far restoring is, if it takes so long that somebody wonders. Never returns.
+async fn show_restoring(instance: &Instance) {
+    if std::io::stderr().is_terminal() {
+        tokio::time::sleep(RESTORE_SHOWN_AFTER).await;
+        let style =
+            ProgressStyle::with_template("restoring {bar:30} {human_pos}/{human_len} records, {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = Cleared(ProgressBar::new(0).with_style(style));
+        loop {
+            let (read, total) = instance.restored();
+            bar.0.set_length(total);
+            bar.0.set_position(read);
+            tokio::time::sleep(RESTORE_SHOWN_EVERY).await;
+        }
+    }
+    std::future::pending().await
+}
+
+/// A bar that leaves nothing behind, also if nobody waits for it any more.
+struct Cleared(ProgressBar);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
 }
 
 /// What tells a process to stop.

@@ -11,6 +11,7 @@ mod process;
 mod provider;
 mod registry;
 mod repeated;
+mod restoring;
 mod streams;
 mod traces;
 mod views;

@@ -13,6 +13,7 @@ use metrics::{Counter, Gauge, Histogram};
 use super::catalog;
 use super::lag::{Lag, LagMeters};
 use super::registry::{Family, Registry};
+use super::restoring::Restoring;
 
 /// Accounts of money that every processor keeps which takes money, as the names of its totals.
 const MONEY: [&str; 4] = ["captured_won", "refunded_won", "live_won", "open_won"];
@@ -30,6 +31,7 @@ pub(crate) struct StreamsMeters {
     processors: HashMap<String, HashMap<String, ProcessorMeters>>,
     /// By application.
     groups: HashMap<String, GroupMeters>,
+    restoring: Restoring,
 }
 
 struct ProcessorMeters {
@@ -107,7 +109,13 @@ impl StreamsMeters {
                 GroupMeters { generation: registry.gauge(&catalog::ASSIGNMENT_GENERATION, &labels), instances: registry.gauge(&catalog::INSTANCES, &labels) };
             (system.topology.application.clone(), meters)
         };
-        Self { processors: systems.iter().map(of_system).collect(), groups: systems.iter().map(group).collect() }
+        let (processors, groups) = (systems.iter().map(of_system).collect(), systems.iter().map(group).collect());
+        Self { processors, groups, restoring: Restoring::default() }
+    }
+
+    /// Returns how many journal records the tasks have read, and of how many.
+    pub(crate) fn restored(&self) -> (u64, u64) {
+        self.restoring.progress()
     }
 
     fn processor(&self, name: TaskName<'_>) -> Option<&ProcessorMeters> {
@@ -181,6 +189,7 @@ impl StreamsMeters {
 
 impl Observer for StreamsMeters {
     fn observe(&self, event: &Event<'_>) {
+        self.restoring.observe(event);
         match event {
             Event::RunCommitted { .. } => self.run_committed(event),
             Event::PhaseEntered(task, entered) => {

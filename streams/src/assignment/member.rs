@@ -208,7 +208,12 @@ impl Member {
             return None;
         }
         self.said.joined_ms = Some(now_ms);
-        Some(Announcement::Joined { member: self.id(), instance: self.config.instance.clone(), processors: self.config.processors.clone(), lifeline: self.config.lifeline.clone() })
+        Some(Announcement::Joined {
+            member: self.id(),
+            instance: self.config.instance.clone(),
+            processors: self.config.processors.clone(),
+            lifeline: self.config.lifeline.clone(),
+        })
     }
 
     fn release(&mut self) -> Option<Announcement> {

@@ -60,7 +60,8 @@ impl JoinWindows {
     }
 
     fn check(&self) -> Result<(), WindowsError> {
-        let spans = [("before_ms", self.before_ms, 0), ("after_ms", self.after_ms, 0), ("grace_ms", self.grace_ms, 0), ("idle_ms", self.idle_ms.unwrap_or(1), 1)];
+        let spans =
+            [("before_ms", self.before_ms, 0), ("after_ms", self.after_ms, 0), ("grace_ms", self.grace_ms, 0), ("idle_ms", self.idle_ms.unwrap_or(1), 1)];
         let wrong = spans.into_iter().find(|(_, value, min)| !(*min..=WINDOW_SPAN_MS_MAX).contains(value));
         wrong.map_or(Ok(()), |(setting, value, min)| Err(WindowsError::OutOfRange { setting, value, min, max: WINDOW_SPAN_MS_MAX }))
     }

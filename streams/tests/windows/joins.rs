@@ -216,7 +216,10 @@ fn two_streams_are_joined_alike_whoever_is_killed_in_the_middle_of_a_window() {
     };
     let (offers, orders): (Vec<u64>, Vec<u64>) = (0..24).partition(|id| of(*id).0 == 0);
     let pairs: Vec<(u64, u64)> = offers.iter().flat_map(|offer| orders.iter().filter(|order| is_pair(*offer, **order)).map(|order| (*offer, *order))).collect();
-    let ignored = offers.iter().filter(|offer| !pairs.iter().any(|(taken, _)| taken == *offer)).map(|offer| ("Ignored".to_owned(), offer.to_string(), format!("\"c-{}\"", of(*offer).1)));
+    let ignored = offers
+        .iter()
+        .filter(|offer| !pairs.iter().any(|(taken, _)| taken == *offer))
+        .map(|offer| ("Ignored".to_owned(), offer.to_string(), format!("\"c-{}\"", of(*offer).1)));
     let mut expected: Vec<_> = pairs.iter().map(|(offer, order)| ("Taken".to_owned(), offer.to_string(), order.to_string())).chain(ignored).collect();
     expected.sort();
     assert!(pairs.len() > 3 && expected.len() > pairs.len(), "{expected:?}");

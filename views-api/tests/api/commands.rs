@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use fluvio_streams::trace::{Trace, TraceContext};
 use serde_json::{Value, json};
 
 use super::Server;
@@ -187,4 +188,30 @@ async fn many_senders_share_appends_and_each_gets_its_own_answer() {
     }
     let appends = server.observer.all().iter().filter(|event| event.contains("CommandsAppended")).count();
     assert!(appends < 250, "{appends} appends for 500 commands");
+}
+
+/// The trace of a request goes along with its command; what is no `traceparent` is no reason to refuse anything.
+#[tokio::test]
+async fn a_command_says_to_which_trace_its_request_belongs() {
+    let server = Server::start().await;
+    let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let other = "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    let request = |traceparent: &str, body: Value| {
+        let request = Request::post("/counters/counters").header("content-type", "application/json").header("traceparent", traceparent);
+        request.body(Body::from(body.to_string())).unwrap()
+    };
+    for (header, body, expected) in [
+        (given, json!({"owner": "ann"}), json!(given)),
+        (given, json!({"owner": "ann", "traceparent": other}), json!(given)),
+        ("none", json!({"owner": "ann", "traceparent": other}), json!(other)),
+        ("none", json!({"owner": "ann", "traceparent": "none"}), Value::Null),
+    ] {
+        let answer = server.send(request(header, body)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let command = sent(&server).into_iter().find(|command| command["commandId"] == answer.header("orderflow-command-id")).expect("it was sent");
+        assert_eq!(command["traceparent"], expected);
+        let response = TraceContext::parse(answer.header("traceresponse")).expect("the answer names the trace");
+        let trace = expected.as_str().and_then(TraceContext::parse).map_or_else(|| Trace::of(answer.header("orderflow-command-id")), |context| context.trace);
+        assert_eq!(response.trace, trace);
+    }
 }

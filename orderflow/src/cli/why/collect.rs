@@ -185,7 +185,16 @@ fn happened(position: Position, record: &LogRecord) -> Happened {
     let data = data.unwrap_or_else(|| Map::from_iter([("unreadable".to_owned(), String::from_utf8_lossy(&record.value).into())]).into());
     let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
     let id = Some(text("commandId")).filter(|id| !id.is_empty()).unwrap_or_else(|| position.to_string());
-    Happened { at_ms: record.timestamp_ms, position, kind: text("type"), correlation: id.clone(), trace: trace(data[TRACEPARENT].as_str(), &id), id, causation: String::new(), data }
+    Happened {
+        at_ms: record.timestamp_ms,
+        position,
+        kind: text("type"),
+        correlation: id.clone(),
+        trace: trace(data[TRACEPARENT].as_str(), &id),
+        id,
+        causation: String::new(),
+        data,
+    }
 }
 
 /// Returns the trace of a record, as the runtime does.

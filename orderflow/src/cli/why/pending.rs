@@ -84,7 +84,8 @@ async fn of_task(log: &dyn Log, spec: &ProcessorSpec, partition: u32, whose: &Wh
 
 /// Reads an entry of a task's state; `None` if it is no timer and no call, or somebody else's.
 fn read(processor: &str, key: &[u8], value: &[u8], whose: &Whose<'_>) -> Option<Pending> {
-    let of = |name: String, key: String, due_ms: Option<i64>| Pending { due_at: due_ms.map(format_rfc3339), due_ms, processor: processor.to_owned(), name, key };
+    let of =
+        |name: String, key: String, due_ms: Option<i64>| Pending { due_at: due_ms.map(format_rfc3339), due_ms, processor: processor.to_owned(), name, key };
     match key.first()? {
         b't' => {
             let timer: Timer = serde_json::from_slice(value).ok()?;

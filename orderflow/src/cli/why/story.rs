@@ -179,7 +179,16 @@ mod tests {
 
     fn happened(at_ms: i64, topic: &str, offset: i64, id: &str, causation: &str, data: Value) -> Happened {
         let position = Position { topic: format!("s-{topic}"), partition: 0, offset };
-        Happened { at_ms, position, kind: id.to_owned(), id: id.to_owned(), causation: causation.to_owned(), correlation: String::new(), trace: Trace::of(""), data }
+        Happened {
+            at_ms,
+            position,
+            kind: id.to_owned(),
+            id: id.to_owned(),
+            causation: causation.to_owned(),
+            correlation: String::new(),
+            trace: Trace::of(""),
+            data,
+        }
     }
 
     /// Goal: within one millisecond, in which whole orders are placed, the story still goes from cause to effect.

@@ -42,11 +42,7 @@ pub(super) fn of_call(task: TaskName<'_>, call: &Call, took: Duration) -> Option
 /// Returns the spans of events that a view has taken, in a batch that was written now.
 pub(super) fn of_view<'a>(view: &'a View, events: &'a [EventViewed], took: Duration) -> impl Iterator<Item = Span> + use<'a> {
     events.iter().filter_map(move |event| {
-        let attributes = vec![
-            text("orderflow.view", &view.name()),
-            text("orderflow.cause", &event.position),
-            text("orderflow.document", &event.document),
-        ];
+        let attributes = vec![text("orderflow.view", &view.name()), text("orderflow.cause", &event.position), text("orderflow.document", &event.document)];
         span(format!("view {} {}", view.name(), event.what), SpanKind::Consumer, event.context, event.parent, took, attributes)
     })
 }

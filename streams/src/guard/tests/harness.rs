@@ -149,7 +149,11 @@ impl World {
     pub(super) fn step<T>(&mut self, correlation: Option<&str>, act: impl FnOnce(&Guard, &mut Context<'_>) -> Result<T, StateError>) -> T {
         self.steps += 1;
         let identity = format!("step-{}", self.steps);
-        let mut cx = Context::new(&self.entries, self.now_ms, 0, 1, identity.clone()).caused_by(&identity, correlation.unwrap_or(&identity), Trace::of(correlation.unwrap_or(&identity)));
+        let mut cx = Context::new(&self.entries, self.now_ms, 0, 1, identity.clone()).caused_by(
+            &identity,
+            correlation.unwrap_or(&identity),
+            Trace::of(correlation.unwrap_or(&identity)),
+        );
         let result = act(&self.guard, &mut cx).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(cx.correlation(), correlation.unwrap_or(&identity), "the input's correlation is left as it was");
         let draft = cx.into_draft();
