@@ -4,6 +4,7 @@
 
 mod boards;
 mod panel;
+mod schema;
 
 use std::{fs, path::Path};
 
@@ -25,8 +26,14 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Fails unless the files are what would be written, and Grafana's public types take them; needs node and npm.
+pub(crate) fn check_with_schema(root: &Path) -> anyhow::Result<()> {
+    check(root)?;
+    schema::check(root, &texts()?)
+}
+
 /// Fails unless the files are what would be written.
-pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
+fn check(root: &Path) -> anyhow::Result<()> {
     let directory = root.join(DIRECTORY);
     let (there, wanted) = (names(&directory)?, texts()?);
     let wrong = wanted.iter().filter(|(name, text)| fs::read_to_string(directory.join(name)).ok().as_ref() != Some(text)).map(|(name, _)| name.clone());
@@ -38,7 +45,8 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
 
 /// Returns the files: names and contents.
 fn texts() -> anyhow::Result<Vec<(String, String)>> {
-    let text = |board: &panel::Board| Ok((format!("{}.json", board.uid), serde_json::to_string_pretty(&board.to_json()).context("a dashboard is JSON")? + "\n"));
+    let text =
+        |board: &panel::Board| Ok((format!("{}.json", board.uid), serde_json::to_string_pretty(&board.to_json()).context("a dashboard is JSON")? + "\n"));
     boards::all().iter().map(text).collect()
 }
 

@@ -9,6 +9,7 @@ mod asyncapi;
 mod autoscale;
 mod chaos;
 mod dashboards;
+mod images;
 mod installed;
 mod kubernetes;
 mod release;
@@ -74,7 +75,7 @@ fn main() -> anyhow::Result<()> {
         Chore::ReleaseTest(arguments) => release_test::run(root, &arguments),
         Chore::Scale(arguments) => scale::run(root, &arguments),
         Chore::Kubernetes(arguments) => kubernetes::run(root, &arguments),
-        Chore::Dashboards { check: true } => dashboards::check(root),
+        Chore::Dashboards { check: true } => dashboards::check_with_schema(root),
         Chore::Dashboards { check: false } => dashboards::write(root),
         Chore::Tidy => tidy::check(root),
         Chore::Siege(arguments) => siege::run(root, &arguments),

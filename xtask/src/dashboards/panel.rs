@@ -183,7 +183,7 @@ impl Board {
         });
         let query = "label_values(orderflow_instances, application)";
         let system = json!({
-            "name": "system", "label": "System", "type": "query", "datasource": source(), "definition": query,
+            "name": "system", "label": "System", "type": "query", "datasource": source(),
             "query": { "query": query, "refId": "systems" }, "hide": 0, "multi": true, "includeAll": true, "allValue": ".*", "refresh": 2, "regex": "", "sort": 1,
             "current": { "text": "All", "value": "$__all" }, "options": [], "skipUrlSync": false,
         });
@@ -210,6 +210,7 @@ fn alerts() -> Value {
 fn number_options() -> Value {
     json!({
         "colorMode": "background", "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto", "wideLayout": true,
+        "percentChangeColorMode": "standard", "showPercentChange": false,
         "reduceOptions": { "calcs": ["lastNotNull"], "fields": "", "values": false },
     })
 }
