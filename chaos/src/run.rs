@@ -35,7 +35,7 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     let (mut tally, ()) = tokio::try_join!(unrest::make(&mut cluster, options, &progress), customers::play(&counter, options.customers))?;
     let load = began.elapsed();
     tally.unready.extend(cluster.ready().await?);
-    let mut ledger = Ledger::default();
+    let mut ledger = if options.other_program.is_some() { Ledger::of_versions() } else { Ledger::default() };
     let api = cluster.processes[API].address("http")?;
     let outside = Around { sc: &cluster.sc, partitions: options.partitions, patience: options.pace.patience, api: &api, provider: &provider, sent: &sent };
     let verdicts = outside.settle(&mut ledger).await?;
