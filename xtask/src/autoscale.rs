@@ -46,19 +46,19 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 5)]
     rate: u32,
     /// Orders per second that come on top for a while
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 130)]
     rate_on_top: u32,
     /// How long they come, in seconds
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 50)]
     step_seconds: u64,
     /// How long everything is left alone before they come, in seconds
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 15)]
     calm_seconds: u64,
     /// Part of a CPU's time for which an instance may run, in percent
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 2)]
     cpu_percent: u32,
-    /// How many times faster time runs than the manifest says
-    #[arg(long, default_value_t = 10)]
+    /// How many times faster time runs than the manifest says; pauses of the processes do not get shorter with it
+    #[arg(long, default_value_t = 5)]
     faster: u32,
     /// What customers do
     #[arg(long, default_value_t = 1)]
@@ -108,8 +108,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         rate_on_top: arguments.rate_on_top,
         calm: Duration::from_secs(arguments.calm_seconds),
         step: Duration::from_secs(arguments.step_seconds),
-        // A window and as much again: whoever flaps does so within it.
-        rest: spec.down.window * 2 / arguments.faster,
+        // Whoever flaps does so within the window.
+        rest: spec.down.window / arguments.faster,
         cpu_percent: arguments.cpu_percent,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;

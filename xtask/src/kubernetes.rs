@@ -91,6 +91,11 @@ impl Checkers {
         self.directory.join("python/bin").join(name)
     }
 
+    /// Returns the path of a file that came with the packages.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.directory.join(path)
+    }
+
     /// Describes the call of a program that is written in Python.
     pub(crate) fn python(&self, name: &str) -> Command {
         let mut command = Command::new("python3");

@@ -45,6 +45,8 @@ enum Chore {
     ReleaseTest(release_test::Arguments),
     /// Lets instances come and go under load, and shows how long tasks stand still
     Scale(scale::Arguments),
+    /// Holds the Dockerfiles and the compose file against hadolint and the public schema, and runs what the image holds in a root of its own
+    Images(images::Arguments),
     /// Holds the Kubernetes manifests against schemas, public models, checkov and each other; needs python3, pip, node and npm
     Kubernetes(kubernetes::Arguments),
     /// Makes Grafana's dashboards from their description
@@ -74,6 +76,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Smartmodules { check: false } => smartmodules::update(&root.join("smartmodules")),
         Chore::ReleaseTest(arguments) => release_test::run(root, &arguments),
         Chore::Scale(arguments) => scale::run(root, &arguments),
+        Chore::Images(arguments) => images::run(root, &arguments),
         Chore::Kubernetes(arguments) => kubernetes::run(root, &arguments),
         Chore::Dashboards { check: true } => dashboards::check_with_schema(root),
         Chore::Dashboards { check: false } => dashboards::write(root),
