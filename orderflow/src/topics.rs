@@ -2,6 +2,8 @@
 //!
 //! Through the official admin client, with the same types by which `fluvio topic create --config` reads the files: what is made by hand and what is made here is the same.
 
+mod orphans;
+
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
@@ -170,7 +172,7 @@ pub(crate) async fn states(admin: &FluvioAdmin, topics: &[Topic]) -> anyhow::Res
 /// Makes the cluster hold all topics and SmartModules. What is there already is left as it is. Returns how many topics were created.
 ///
 /// # Errors
-/// If the cluster refuses, or has a topic with another number of partitions; the text names the flag then.
+/// If the cluster refuses, or has a topic with another number of partitions (the text names the flag then), or the state of a processor that this program seems to have under another name.
 pub(crate) async fn apply(admin: &FluvioAdmin, log: &FluvioLog, topics: &[Topic]) -> anyhow::Result<usize> {
     let states = states(admin, topics).await?;
     for (topic, state) in topics.iter().zip(&states) {
@@ -184,6 +186,12 @@ pub(crate) async fn apply(admin: &FluvioAdmin, log: &FluvioLog, topics: &[Topic]
             );
         }
     }
+    let missing: Vec<&str> = topics.iter().zip(&states).filter(|(_, state)| **state == State::Missing).map(|(topic, _)| topic.name.as_str()).collect();
+    let systems = crate::systems::all()?;
+    let found = admin.all::<TopicSpec>().await.context("cannot list the topics of the cluster")?;
+    let found: Vec<(String, u32)> = found.into_iter().map(|topic| (topic.name, topic.spec.partitions())).collect();
+    let names: Vec<&str> = systems.iter().map(|system| system.name).collect();
+    orphans::check(log, &names, &used_by(&systems), &found, &missing).await?;
     let mut created = 0;
     for (topic, state) in topics.iter().zip(&states) {
         if *state == State::Missing {
