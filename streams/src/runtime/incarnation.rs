@@ -370,9 +370,16 @@ impl Running<'_> {
     /// Appends a transaction and does what follows from it.
     async fn commit(&mut self, record: Vec<u8>, report: &RunReport, processing: Duration) -> Result<(), Problem> {
         let began = Instant::now();
-        let landed = tokio::select! {
-            landed = self.journal.append(vec![NewRecord { key: None, value: record.into() }]) => landed?,
-            () = give_up(&self.runner.stop) => return Ok(()),
+        let (runner, journal) = (self.runner, Arc::clone(&self.journal));
+        let mut append = journal.append(vec![NewRecord { key: None, value: record.into() }]);
+        let mut given_up = std::pin::pin!(give_up(&runner.stop));
+        let landed = loop {
+            tokio::select! {
+                landed = &mut append => break landed?,
+                () = &mut given_up => return Ok(()),
+                // A log that is slow makes the task fall behind, and that must show while it is.
+                () = tokio::time::sleep(REPORT_EVERY) => self.report(),
+            }
         };
         let committed = self.task.committed(landed)?;
         self.runner.observe(&Event::RunCommitted {

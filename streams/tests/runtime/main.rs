@@ -6,6 +6,8 @@ mod breaker;
 #[allow(dead_code, reason = "the guarantees use the rest of it")]
 mod business;
 mod flaky;
+mod lag;
+mod loss;
 mod order;
 mod upgrades;
 
