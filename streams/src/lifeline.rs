@@ -98,7 +98,7 @@ pub async fn torn(name: &str) {
         sleep(LIFELINE_PAUSE * 2_u32.saturating_pow(tries)).await;
         tries += 1;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Returns true if the machine is there and says that nobody listens, or that it is somebody else.
