@@ -66,8 +66,8 @@ pub(crate) struct Settings {
     /// Address of the embedded broker's data plane [default: 127.0.0.1:9010]
     #[arg(long, env = "ORDERFLOW_SPU_ADDR", value_name = "HOST:PORT")]
     pub(crate) spu_addr: Option<SocketAddr>,
-    /// The HOST:PORT of the embedded broker's data plane that clients are told, where it is another one than it listens on: behind a service, in a container [default: --spu-addr]
-    #[arg(long, env = "ORDERFLOW_ADVERTISED_SPU_ADDR", value_name = "HOST:PORT")]
+    /// Where clients are told that the embedded broker's data plane is, if that is not where it listens: behind a service, in a container [default: --spu-addr]
+    #[arg(long, env = "ORDERFLOW_ADVERTISED_SPU_ADDR", value_name = "HOST[:PORT]")]
     pub(crate) advertised_spu_addr: Option<String>,
     /// Address of the HTTP API [default: 127.0.0.1:8088]
     #[arg(long, env = "ORDERFLOW_HTTP_ADDR", value_name = "HOST:PORT")]
@@ -318,7 +318,9 @@ impl Settings {
         let partitions = self.partitions.unwrap_or(4);
         anyhow::ensure!((1..=PARTITIONS_MAX).contains(&partitions), "--partitions: {partitions} is not possible, give 1 to {PARTITIONS_MAX}");
         if let Some(endpoint) = &self.advertised_spu_addr {
-            check_endpoint("--advertised-spu-addr", endpoint)?;
+            // Without a port it is the one on which it listens.
+            let has_port = endpoint.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+            check_endpoint("--advertised-spu-addr", &if has_port { endpoint.clone() } else { format!("{endpoint}:1") })?;
         }
         let mongodb = self.mongodb_uri()?;
         let roles = Roles::resolve(self.roles.as_deref(), self.fluvio.is_some(), mongodb.is_some())?;

@@ -5,6 +5,7 @@ mod breaker;
 mod cluster;
 mod commands;
 mod containers;
+mod containers;
 mod crash;
 mod demo;
 mod disk;
