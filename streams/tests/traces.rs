@@ -66,9 +66,9 @@ fn driver() -> TestDriver {
 
 /// Orders, some with a trace, some under a key that takes them to a wrong partition.
 fn story(driver: &mut TestDriver) -> BTreeMap<String, Vec<SeenEvent>> {
-    for number in 0..8 {
+    for number in 0..8_u32 {
         let mut order = json!({"type": "Order", "orderId": format!("o-{number}"), "commandId": format!("c-{number}")});
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             order["traceparent"] = format!("{}{number}{}", &GIVEN[..34], &GIVEN[35..]).into();
         }
         driver.pipe_to("commands", number % PARTITIONS, Some(b"any"), order.to_string().as_bytes());
@@ -84,7 +84,7 @@ fn story(driver: &mut TestDriver) -> BTreeMap<String, Vec<SeenEvent>> {
 
 fn trace_of(number: u32) -> String {
     let given = TraceContext::parse(&format!("{}{number}{}", &GIVEN[..34], &GIVEN[35..])).expect("it is a traceparent");
-    let trace = if number % 2 == 0 { given.trace } else { Trace::of(&format!("c-{number}")) };
+    let trace = if number.is_multiple_of(2) { given.trace } else { Trace::of(&format!("c-{number}")) };
     trace.to_string()
 }
 

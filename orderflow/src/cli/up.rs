@@ -81,7 +81,7 @@ async fn show_restoring(instance: &Instance) {
             tokio::time::sleep(RESTORE_SHOWN_EVERY).await;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// A bar that leaves nothing behind, also if nobody waits for it any more.
