@@ -60,7 +60,9 @@ const FAST: &[f64] = &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.0
 /// Buckets for what a customer waits for; 0.61 s is the deadline of the payment step.
 const WAITED_FOR: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.61, 1.0, 2.5, 5.0, 10.0, 60.0];
 /// Buckets for how many are taken in one go.
-const MANY: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0];
+const MANY: &[f64] = &[1.0, 5.0, 20.0, 50.0, 100.0, 250.0, 1_000.0, 5_000.0];
+/// Buckets for what mostly depends on how much there is to do.
+const IDLE: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 2.5];
 
 macro_rules! catalog {
     ($($title:literal { $($id:ident: $kind:expr, $unit:expr, $name:literal, $labels:expr, $help:literal;)+ })+) => {
@@ -105,10 +107,10 @@ catalog! {
 
     "What the processors do" {
         RECORDS_IN: Counter, COUNT, "orderflow_records_in_total", ["application", "processor", "partition"], "Inputs that tasks have taken: records, timers and answers of outside systems.";
-        RECORDS_OUT: Counter, COUNT, "orderflow_records_out_total", ["application", "processor", "partition", "topic"], "Records that tasks have sent to other topics and that were acknowledged.";
+        RECORDS_OUT: Counter, COUNT, "orderflow_records_out_total", ["application", "processor", "topic"], "Records that tasks have sent to other topics and that were acknowledged.";
         EVENTS: Counter, COUNT, "orderflow_events_total", ["application", "processor", "type"], "Events that processors have committed, by type: each once, by the instance that decided it.";
         POLL_RECORDS: Histogram(MANY), COUNT, "orderflow_poll_records", ["application", "processor"], "Records that a task took from its sources in one go.";
-        POLL_LATENCY: Histogram(FAST), SECONDS, "orderflow_poll_latency_seconds", ["application", "processor"], "Time that a task had waited for the records that it then took, in seconds.";
+        POLL_LATENCY: Histogram(IDLE), SECONDS, "orderflow_poll_latency_seconds", ["application", "processor"], "Time that a task had waited for the records that it then took, in seconds.";
         PROCESS_LATENCY: Histogram(FAST), SECONDS, "orderflow_process_latency_seconds", ["application", "processor"], "Time of one transaction in the processor, without its commit, in seconds.";
         COMMIT_LATENCY: Histogram(FAST), SECONDS, "orderflow_commit_latency_seconds", ["application", "processor"], "Time until the journal acknowledged a transaction, in seconds.";
         TASK_TIME: FractionCounter, SECONDS, "orderflow_task_time_seconds_total", ["application", "processor", "partition", "activity"], "Where the time of a task went: `process`, `commit`, or `wait` for inputs or acknowledgements, in seconds. The rate of `process` is the active-process ratio.";
@@ -123,7 +125,7 @@ catalog! {
     "Tasks and who owns them" {
         TASK_PHASE: Gauge, COUNT, "orderflow_task_phase", ["application", "processor", "partition", "phase"], "1 for the phase in which the task is in this instance: restoring, running, standby, waiting (to be tried again) or stopped (or another instance's); all 0 before it is known.";
         TASK_FAILURES: Counter, COUNT, "orderflow_task_failures_total", ["application", "processor", "kind"], "Times that a task stopped by itself and was started again.";
-        LOG_RETRIES: Counter, COUNT, "orderflow_log_retries_total", ["application", "processor", "partition", "action"], "Reads and appends of tasks that failed and were tried again.";
+        LOG_RETRIES: Counter, COUNT, "orderflow_log_retries_total", ["application", "processor", "action"], "Reads and appends of tasks that failed and were tried again.";
         RESTORE_REMAINING: Gauge, COUNT, "orderflow_restore_remaining_records", ["application", "processor", "partition"], "Journal records that the task still has to read before it runs; 0 if it is not restoring.";
         RESTORE_RECORDS: Gauge, COUNT, "orderflow_restore_records", ["application", "processor", "partition"], "Journal records that the task read when it was last restored.";
         RESTORE_SECONDS: Gauge, SECONDS, "orderflow_restore_duration_seconds", ["application", "processor", "partition"], "Time of the task's last restore, in seconds.";

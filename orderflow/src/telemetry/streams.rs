@@ -41,6 +41,10 @@ struct ProcessorMeters {
     poll_records: Histogram,
     record_e2e_latency: Histogram,
     lag: LagMeters,
+    /// By topic.
+    records_out: HashMap<String, Counter>,
+    retries_read: Counter,
+    retries_append: Counter,
     /// By type.
     events: Family<Counter>,
     /// By partner, outcome and lateness.
@@ -62,7 +66,6 @@ struct ProcessorMeters {
 
 struct TaskMeters {
     records_in: Counter,
-    records_out: HashMap<String, Counter>,
     /// By source.
     lag: HashMap<String, Lag>,
     /// Seconds of processing, committing, waiting.
@@ -71,8 +74,6 @@ struct TaskMeters {
     restore_records: Gauge,
     restore_seconds: Gauge,
     phases: [(Phase, Gauge); 5],
-    retries_read: Counter,
-    retries_append: Counter,
     calls_pending: Gauge,
     replay_bytes: Gauge,
     standby_lag: Gauge,
@@ -264,7 +265,7 @@ impl Observer for StreamsMeters {
                 }
             }
             Event::EffectsSent { task, topic, count } => {
-                if let Some(sent) = self.task(*task).and_then(|meters| meters.records_out.get(*topic)) {
+                if let Some(sent) = self.processor(*task).and_then(|processor| processor.records_out.get(*topic)) {
                     sent.increment(*count as u64);
                 }
             }
@@ -312,8 +313,8 @@ impl Observer for StreamsMeters {
                 }
             }
             Event::LogRetried { task, action } => {
-                if let Some(meters) = self.task(*task) {
-                    if *action == "read" { &meters.retries_read } else { &meters.retries_append }.increment(1);
+                if let Some(processor) = self.processor(*task) {
+                    if *action == "read" { &processor.retries_read } else { &processor.retries_append }.increment(1);
                 }
             }
             _ => {}
@@ -368,7 +369,12 @@ fn processor(registry: &Arc<Registry>, application: &str, spec: &ProcessorSpec, 
     for kind in EVENTS_OF_ALL {
         events.of(&[kind]);
     }
+    let targets = spec.sinks.iter().chain([&spec.rejections, &spec.dead_letters]).chain(spec.sources.iter().map(|source| &source.topic));
+    let counter = |metric, label, value: &str| registry.counter(metric, &[labels[0], labels[1], (label, value)]);
     ProcessorMeters {
+        records_out: targets.map(|topic| (topic.clone(), counter(&catalog::RECORDS_OUT, "topic", topic))).collect(),
+        retries_read: counter(&catalog::LOG_RETRIES, "action", "read"),
+        retries_append: counter(&catalog::LOG_RETRIES, "action", "append"),
         poll_latency: registry.histogram(&catalog::POLL_LATENCY, &labels),
         poll_records: registry.histogram(&catalog::POLL_RECORDS, &labels),
         record_e2e_latency: registry.histogram(&catalog::RECORD_E2E_LATENCY, &labels),
@@ -426,10 +432,6 @@ fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition:
     let partition = partition.to_string();
     let labels = [("application", application), ("processor", spec.name.as_str()), ("partition", partition.as_str())];
     let with = |label: &'static str, value: &str| [labels[0], labels[1], labels[2], (label, value)].map(|(name, value)| (name, value.to_owned()));
-    let counter = |metric, label, value: &str| {
-        let owned = with(label, value);
-        registry.counter(metric, &owned.each_ref().map(|(name, value)| (*name, value.as_str())))
-    };
     let gauge = |metric, label, value: &str| {
         let owned = with(label, value);
         registry.gauge(metric, &owned.each_ref().map(|(name, value)| (*name, value.as_str())))
@@ -438,7 +440,6 @@ fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition:
         registry.gauge(&catalog::BREAKER_STATE, &[labels[0], labels[1], labels[2], ("breaker", breaker.trim_end_matches('_')), ("state", state)])
     };
     let totals = spec.logic.totals();
-    let targets = spec.sinks.iter().chain([&spec.rejections, &spec.dead_letters]).chain(spec.sources.iter().map(|source| &source.topic));
     let breaker_names = totals.iter().filter_map(|name| name.strip_suffix(BREAKER_HALF_OPEN));
     let is_of_breaker = |name: &str| name.ends_with(BREAKER_OPEN) || name.ends_with(BREAKER_HALF_OPEN);
     let total = |name: &'static str| match name {
@@ -449,7 +450,6 @@ fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition:
     let group = group(application, spec);
     TaskMeters {
         records_in: registry.counter(&catalog::RECORDS_IN, &labels),
-        records_out: targets.map(|topic| (topic.clone(), counter(&catalog::RECORDS_OUT, "topic", topic))).collect(),
         lag: spec.sources.iter().map(|source| (source.topic.clone(), Lag::new(registry, &group, &source.topic, &partition))).collect(),
         time: ["process", "commit", "wait"].map(|activity| gauge(&catalog::TASK_TIME, "activity", activity)),
         restore_remaining: registry.gauge(&catalog::RESTORE_REMAINING, &labels),
@@ -463,8 +463,6 @@ fn task(registry: &Registry, application: &str, spec: &ProcessorSpec, partition:
             (Phase::Stopped, "stopped"),
         ]
         .map(|(phase, name)| (phase, gauge(&catalog::TASK_PHASE, "phase", name))),
-        retries_read: counter(&catalog::LOG_RETRIES, "action", "read"),
-        retries_append: counter(&catalog::LOG_RETRIES, "action", "append"),
         calls_pending: registry.gauge(&catalog::CALLS_PENDING, &labels),
         replay_bytes: registry.gauge(&catalog::REPLAY_BYTES, &labels),
         standby_lag: registry.gauge(&catalog::STANDBY_LAG, &labels),
