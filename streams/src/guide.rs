@@ -83,6 +83,11 @@
 //! | what another topic says of the same key | [`StreamTable`](crate::join::StreamTable), [`TableTable`](crate::join::TableTable) | the table |
 //! | figures for operators | [`Context::add_total`](crate::processor::Context::add_total) | the total, which is exported |
 //!
+//! # The next version
+//!
+//! What was stored stays. A store names the versions of its values, with a function from each to the next ([`crate::topology::StoreSpec`]), and programs that are compatible take turns on the same
+//! state. One that is not says so by the name of the store when it takes a task over, and changes nothing.
+//!
 //! # By another key
 //!
 //! A task sees the records of its partition, and the partition comes from the key. What must meet must have the same key; if it has not, one processor emits it under the key that it should

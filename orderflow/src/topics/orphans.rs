@@ -36,7 +36,7 @@ pub(super) async fn check(log: &FluvioLog, systems: &[&str], known: &BTreeSet<St
                  if it is the same processor, give it its old name; if the old one is gone for good, delete its journal (`fluvio topic delete {journal}`)"
             ),
             _ if is_used => {
-                tracing::warn!(topic = journal, "this journal holds the state of a processor that this program does not have; nobody goes on with it")
+                tracing::warn!(topic = journal, "this journal holds the state of a processor that this program does not have; nobody goes on with it");
             }
             _ => {}
         }
