@@ -155,6 +155,37 @@ async fn progress_waits_until_dead_letters_are_written() {
     stop(sinks).await;
 }
 
+/// A view that is made anew has nothing in it at first: whoever routes readers to it must wait. One that was level once stays in use however late it is.
+#[tokio::test]
+async fn a_view_is_ready_once_it_has_what_was_there_when_it_began() {
+    let world = World::new();
+    world.add("c-1", "CounterCreated", json!({"value": 1}));
+    // Its dead letter cannot be written, so the view does not get past it.
+    let bad = world.add("c-1", "CounterChanged", json!({}));
+    let last = world.add("c-1", "CounterChanged", json!({"by": 1}));
+    world.log.stuck.set(true);
+    let sinks = world.start();
+    let check = sinks.0.ready_check();
+    let says = |text: &'static str| {
+        let check = check.clone();
+        until(text, move || {
+            let check = check.clone();
+            async move { check.check().await.is_err_and(|why| why.contains(text) && !why.contains("not connected") && !why.contains("not prepared")) }
+        })
+    };
+    says("it is being made, ").await;
+    world.log.stuck.set(false);
+    world.reaches(last).await;
+    until("the views are ready", || async { check.check().await.is_ok() }).await;
+    world.log.stuck.set(true);
+    let late = world.add("c-1", "CounterChanged", json!({}));
+    assert!(late.1 > bad.1);
+    until("it waits for its dead letter", || async { world.store.progress(&view(), late.0).await.unwrap() == late.1 }).await;
+    assert_eq!(check.check().await, Ok(()), "late, and fit for use");
+    world.log.stuck.set(false);
+    stop(sinks).await;
+}
+
 #[tokio::test]
 async fn log_and_store_may_be_down_and_nothing_is_lost_or_doubled() {
     let world = World::new();

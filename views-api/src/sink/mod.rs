@@ -92,7 +92,8 @@ impl Sinks {
         Self { tasks, following }
     }
 
-    /// Returns a check that is ready while every sink follows its topic: its store is prepared and its reader is open. How far behind it is does not matter.
+    /// Returns a check that is ready while every sink follows its topic: its store is prepared, its reader is open, and it has taken what the topic held when it began. Later it may be as far
+    /// behind as it is; but a view that is still being made does not have what its readers had long ago.
     pub fn ready_check(&self) -> Arc<dyn ReadyCheck> {
         self.following.clone()
     }
@@ -129,6 +130,14 @@ impl Sink {
     async fn prepare(&self) -> Result<u32, SinkError> {
         self.store.prepare(&self.view).await?;
         Ok(self.log.partitions(&self.view.topic).await?)
+    }
+
+    /// Notes whether the view of a partition can be used.
+    fn tell_whether_fit(&self, partition: u32, position: &waiting::Position) {
+        match position.records_until_fit() {
+            0 => self.following.goes_on(&self.view, Some(partition)),
+            records => self.following.waits(&self.view, Some(partition), &format!("it is being made, {records} records to take")),
+        }
     }
 
     /// Tells of a failure and waits before the next try.

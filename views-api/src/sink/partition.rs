@@ -43,10 +43,11 @@ async fn go_on(sink: &Sink, partition: u32, position: &Position, shutdown: &Canc
 
 /// Reads ahead and writes at the same time, until something fails.
 async fn follow(sink: &Sink, partition: u32, position: &Position, backoff: &mut Backoff) -> Result<Infallible, SinkError> {
-    let from = start(sink, partition).await?;
+    let (from, end) = start(sink, partition).await?;
+    position.hears_of_end(end);
     position.has_taken(from);
     let reader = sink.log.read(&sink.view.topic, partition, from, Some(&sink.projection.routing())).await?;
-    sink.following.goes_on(&sink.view, Some(partition));
+    sink.tell_whether_fit(partition, position);
     let (sender, receiver) = mpsc::channel(FETCHES_QUEUED_MAX);
     tokio::select! {
         failure = pump(reader, sender) => failure,
@@ -54,8 +55,8 @@ async fn follow(sink: &Sink, partition: u32, position: &Position, backoff: &mut 
     }
 }
 
-/// Returns where to go on: at the view's progress, or where the log begins if retention has overtaken it.
-async fn start(sink: &Sink, partition: u32) -> Result<i64, SinkError> {
+/// Returns where to go on, at the view's progress or where the log begins if retention has overtaken it, and where the log ends.
+async fn start(sink: &Sink, partition: u32) -> Result<(i64, i64), SinkError> {
     let taken = sink.store.progress(&sink.view, partition).await?;
     let held = sink.log.offsets(&sink.view.topic, partition).await?;
     if taken > held.end {
@@ -66,7 +67,7 @@ async fn start(sink: &Sink, partition: u32) -> Result<i64, SinkError> {
     }
     let from = taken.max(held.start);
     sink.observer.observe(Event::ViewStarted { view: &sink.view, partition, behind: held.end - from });
-    Ok(from)
+    Ok((from, held.end))
 }
 
 async fn pump(mut reader: Box<dyn Reader>, sender: mpsc::Sender<Fetched>) -> Result<Infallible, SinkError> {
@@ -102,7 +103,11 @@ async fn write(
         let (records, next_offset) = pending.take();
         position.begins();
         apply(sink, partition, records, next_offset, pending.end_offset).await?;
+        let was_fit = position.records_until_fit() == 0;
         position.has_taken(next_offset);
+        if !was_fit {
+            sink.tell_whether_fit(partition, position);
+        }
         backoff.reset();
     }
 }

@@ -16,11 +16,13 @@ pub(super) struct Position {
     taken: AtomicI64,
     /// It has something to do and has not done it.
     is_busy: AtomicBool,
+    /// First offset that it need not have taken to be fit for use: where the topic ended when this process began with it. -1: not known.
+    fit_at: AtomicI64,
 }
 
 impl Default for Position {
     fn default() -> Self {
-        Self { taken: AtomicI64::new(-1), is_busy: AtomicBool::new(true) }
+        Self { taken: AtomicI64::new(-1), is_busy: AtomicBool::new(true), fit_at: AtomicI64::new(-1) }
     }
 }
 
@@ -28,6 +30,16 @@ impl Position {
     /// Has something to do.
     pub(super) fn begins(&self) {
         self.is_busy.store(true, Ordering::Relaxed);
+    }
+
+    /// Hears where the topic ends. Only the first time counts: a view that was fit once stays so, as late as it may be.
+    pub(super) fn hears_of_end(&self, end: i64) {
+        let _ = self.fit_at.compare_exchange(-1, end, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Returns how many records it has to take before it is fit for use: whoever read it before would miss what has been there for long.
+    pub(super) fn records_until_fit(&self) -> i64 {
+        (self.fit_at.load(Ordering::Relaxed) - self.taken.load(Ordering::Relaxed)).max(0)
     }
 
     /// Has taken everything before this offset.
