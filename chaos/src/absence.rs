@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::run::{Around, panics};
 use crate::{Scene, reader};
 
 /// Why it is away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// SIGSTOP, as a machine that hangs.
     Stopped,
@@ -39,6 +40,8 @@ pub enum Trouble {
     Resets(Duration),
     /// The cable of its network namespace is pulled, as [`Trouble::HalfOpen`], by the kernel. Needs root.
     Unplugged,
+    /// Its wall clock jumps by so many seconds, and back in the end. Needs libfaketime, at this path.
+    Clock(i32, PathBuf),
 }
 
 /// How a run is made.
@@ -116,6 +119,7 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     let scene = &options.scene;
     fs::create_dir_all(&scene.directory).doing(|| format!("cannot create `{}`", scene.directory.display()))?;
     let namespace = (options.trouble == Trouble::Unplugged).then(Namespace::create).transpose()?;
+    let clock = Clock { file: scene.directory.join("clock") };
     let host = namespace.as_ref().map_or(Ipv4Addr::LOCALHOST, |namespace| namespace.host);
     let provider = Provider::start_on(host, scene.seed, Temper::Moody(scene.pace.very_slow), &scene.directory.join("provider.ndjson")).await?;
     let mut fleet = Fleet::start_on(host, scene, provider.url(), options.standbys).await?;
@@ -123,10 +127,10 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     let sc = fleet.sc.clone();
     // Whoever comes first leads, and is the one.
     let victim = match &namespace {
-        Some(namespace) => fleet.join_within(&sc, Some(namespace)).await?,
-        None => fleet.join(&proxy.sc).await?,
+        Some(namespace) => fleet.join_within(&sc, namespace.prefix(), Some(namespace.guest)).await?,
+        None => fleet.join_within(&proxy.sc, clock.prefix(&options.trouble)?, None).await?,
     };
-    let way = Way { proxy, namespace };
+    let way = Way { proxy, namespace, clock };
     for _ in 1..options.instances {
         fleet.join(&sc).await?;
     }
@@ -145,14 +149,14 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     load.first = during(&load, async {
         sleep(CALM).await;
         let until = Instant::now() + options.away;
-        way.begin(options.trouble, &fleet, victim)?;
+        way.begin(&options.trouble, &fleet, victim)?;
         scene.tell(|| format!("{:?}: `{name}`", options.trouble));
         if is_wholly_away {
             reader::until(&sc, "it is replaced", |assignments| assignments.now().values().all(|owner| owner != name)).await?;
         }
         sleep_until(until).await;
         if !is_wholly_away {
-            way.end(options.trouble, &fleet, victim)?;
+            way.end(&options.trouble, &fleet, victim)?;
         }
         sleep(CALM).await;
         Ok(())
@@ -162,7 +166,7 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     if is_wholly_away {
         let before = around.settle(&mut ledger).await?;
         let (records, repeated, movements) = (ledger.records(), ledger.repeated(), provider.movements().len());
-        way.end(options.trouble, &fleet, victim)?;
+        way.end(&options.trouble, &fleet, victim)?;
         unready.extend(fleet.ready().await?);
         fleet.shared(scene.partitions).await?;
         let after = around.settle(&mut ledger).await?;
@@ -185,7 +189,15 @@ pub async fn run(options: &Options) -> Result<Report, Error> {
     if way.namespace.is_none() && way.proxy.carried() == 0 {
         return Err(Error::new(format!("`{name}` has not used the way that was to be cut")));
     }
-    Ok(Report { trouble: options.trouble, orders: load.first, was_replaced: is_wholly_away, awakening, verdicts, panics: panics(fleet.processes()), unready })
+    Ok(Report {
+        trouble: options.trouble.clone(),
+        orders: load.first,
+        was_replaced: is_wholly_away,
+        awakening,
+        verdicts,
+        panics: panics(fleet.processes()),
+        unready,
+    })
 }
 
 /// Sends orders while something is done. Returns the number of the next order.
@@ -203,24 +215,48 @@ async fn during(load: &Load, doing: impl Future<Output = Result<(), Error>>) -> 
 struct Way {
     proxy: Proxy,
     namespace: Option<Namespace>,
+    clock: Clock,
+}
+
+/// The wall clock of one process, as libfaketime shows it.
+struct Clock {
+    file: PathBuf,
+}
+
+impl Clock {
+    /// Returns what comes before a command that is to run by this clock, if it is wanted.
+    fn prefix(&self, trouble: &Trouble) -> Result<Vec<String>, Error> {
+        let Trouble::Clock(_, library) = trouble else { return Ok(Vec::new()) };
+        self.jump(0)?;
+        let file = self.file.display();
+        let variables = [format!("LD_PRELOAD={}", library.display()), format!("FAKETIME_TIMESTAMP_FILE={file}")];
+        let fixed = ["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_RESET=1"].map(str::to_owned);
+        Ok(["env".to_owned()].into_iter().chain(variables).chain(fixed).collect())
+    }
+
+    fn jump(&self, seconds: i32) -> Result<(), Error> {
+        fs::write(&self.file, format!("{seconds:+}s\n")).doing(|| format!("cannot write `{}`", self.file.display()))
+    }
 }
 
 impl Way {
-    fn begin(&self, trouble: Trouble, fleet: &Fleet, victim: usize) -> Result<(), Error> {
+    fn begin(&self, trouble: &Trouble, fleet: &Fleet, victim: usize) -> Result<(), Error> {
         match trouble {
             Trouble::Stopped => return fleet.signal(victim, Signal::STOP),
             Trouble::Unplugged => return self.namespace.as_ref().map_or(Ok(()), |namespace| namespace.plug(false)),
             Trouble::Cut => self.proxy.set(Link::Cut),
             Trouble::HalfOpen => self.proxy.set(Link::HalfOpen),
-            Trouble::Slow(slow) => self.proxy.set(Link::Slow(slow)),
-            Trouble::Resets(every) => self.proxy.set(Link::Resets(every)),
+            Trouble::Slow(slow) => self.proxy.set(Link::Slow(*slow)),
+            Trouble::Resets(every) => self.proxy.set(Link::Resets(*every)),
+            Trouble::Clock(seconds, _) => return self.clock.jump(*seconds),
         }
         Ok(())
     }
 
-    fn end(&self, trouble: Trouble, fleet: &Fleet, victim: usize) -> Result<(), Error> {
+    fn end(&self, trouble: &Trouble, fleet: &Fleet, victim: usize) -> Result<(), Error> {
         match trouble {
             Trouble::Stopped => fleet.signal(victim, Signal::CONT),
+            Trouble::Clock(..) => self.clock.jump(0),
             Trouble::Unplugged => self.namespace.as_ref().map_or(Ok(()), |namespace| namespace.plug(true)),
             _ => {
                 self.proxy.set(Link::Whole);

@@ -8,7 +8,6 @@ use tokio::sync::watch;
 
 use crate::cluster::{Settings, broker_addresses};
 use crate::error::Error;
-use crate::namespace::Namespace;
 use crate::owners::Owners;
 use crate::process::Process;
 use crate::{Scene, reader};
@@ -67,21 +66,20 @@ impl Fleet {
 
     /// Starts the next instance, or one that was there before, and does not wait for it; returns its number. `sc`: where it is told that the broker is.
     pub(crate) async fn join(&mut self, sc: &str) -> Result<usize, Error> {
-        self.join_within(sc, None).await
+        self.join_within(sc, Vec::new(), None).await
     }
 
-    /// Starts it in a namespace.
-    pub(crate) async fn join_within(&mut self, sc: &str, namespace: Option<&Namespace>) -> Result<usize, Error> {
+    /// Starts it by another program, which becomes it, and has it listen on an address of its own.
+    pub(crate) async fn join_within(&mut self, sc: &str, prefix: Vec<String>, own: Option<Ipv4Addr>) -> Result<usize, Error> {
         let number = self.instances.iter().position(|instance| !instance.is_up).unwrap_or(self.instances.len());
         if number == self.instances.len() {
             let name = *NAMES.get(number).ok_or_else(|| Error::new(format!("there are at most {} instances", NAMES.len())))?;
             let mut place = vec![format!("--fluvio={sc}"), format!("--instance={name}"), format!("--standbys={}", self.standbys)];
-            if let Some(Namespace { guest, .. }) = namespace {
-                place.extend(["http", "metrics", "lifeline"].map(|what| format!("--{what}-addr={guest}:0")));
+            if let Some(own) = own {
+                place.extend(["http", "metrics", "lifeline"].map(|what| format!("--{what}-addr={own}:0")));
             }
             let process = self.settings.process(name, &["--roles=processors"], place)?;
-            let process = process.within(namespace.map(Namespace::prefix).unwrap_or_default());
-            self.instances.push(Instance { process, is_up: false });
+            self.instances.push(Instance { process: process.within(prefix), is_up: false });
         }
         let instance = &mut self.instances[number];
         instance.process.start().await?;

@@ -3,6 +3,7 @@
 //! The work is done by `orderflow-chaos`; this gives it the release binary.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -47,6 +48,10 @@ enum Kind {
     Resets,
     /// The cable of its network namespace is pulled; needs root and `ip`.
     Unplugged,
+    /// Its wall clock jumps 5 s ahead, and back; needs Debian's libfaketime.
+    ClockAhead,
+    /// Its wall clock jumps 5 s back, and ahead again.
+    ClockBehind,
 }
 
 /// Makes the runs and prints their reports.
@@ -70,6 +75,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             Kind::Slow => Trouble::Slow(Duration::from_millis(150)),
             Kind::Resets => Trouble::Resets(Duration::from_millis(700)),
             Kind::Unplugged => Trouble::Unplugged,
+            Kind::ClockAhead => Trouble::Clock(5, faketime(temporary.path())?),
+            Kind::ClockBehind => Trouble::Clock(-5, faketime(temporary.path())?),
         };
         let pace = Pace { patience: Pace::long().patience, ..Pace::short() };
         let scene = Scene { pace, ..Scene::short(program.clone(), directory.join(format!("{kind:?}").to_lowercase()), arguments.seed) };
@@ -80,4 +87,19 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     }
     ensure!(is_clean, "something does not hold");
     Ok(())
+}
+
+/// Brings Debian's libfaketime and returns the path of the library.
+fn faketime(directory: &Path) -> anyhow::Result<PathBuf> {
+    let hint = "libfaketime cannot be had from Debian's packages";
+    let mut download = Command::new("apt-get");
+    download.args(["-qq", "download", "libfaketime"]).current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
+    ensure!(download.status().context(hint)?.success(), hint);
+    let entries = std::fs::read_dir(directory).context(hint)?;
+    let package = entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension().is_some_and(|extension| extension == "deb"));
+    let status = Command::new("dpkg-deb").arg("-x").arg(package.context(hint)?).arg(directory).status().context(hint)?;
+    ensure!(status.success(), hint);
+    let architectures = std::fs::read_dir(directory.join("usr/lib")).context(hint)?;
+    let found = architectures.filter_map(Result::ok).map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file());
+    found.context(hint)
 }
