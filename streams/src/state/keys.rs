@@ -10,6 +10,7 @@
 //! | `o` | progress per source | topic | next offset |
 //! | `s` | progress per sender | source topic, 0, journal, 0, partition | epoch, sequence, index |
 //! | `v` | schema: which programs can read the rest | | JSON |
+//! | `w` | traces of the effects of the transaction that wrote it, means nothing later (see [`crate::trace`]) | | index, trace |
 //!
 //! Values of user state say their version if it is not the first (see [`crate::topology::StoreSpec`]). The members of the runtime's own entries are as `streams/tests/golden/` has them: JSON gets new
 //! optional members only, and anything else is another layout, which the schema names.

@@ -75,6 +75,8 @@ impl Current {
     /// If somebody else does at the same time, or the log fails.
     pub(super) async fn hold(&mut self, log: &dyn Log) -> anyhow::Result<()> {
         self.task.check_compatible()?;
+        // Whoever is refused changes nothing.
+        self.task.check_compatible()?;
         let writer = log.writer(&self.spec.journal, self.partition).await?;
         let fence = writer.append(vec![NewRecord { key: None, value: self.task.fence(SystemClock.now_ms()).into() }]).await?;
         self.read_on(log).await?;
@@ -124,9 +126,9 @@ impl Current {
     }
 }
 
-/// Leaves out what is no state but progress: of the task itself, of sources, of senders.
+/// Leaves out what is no state but progress, of the task itself, of sources, of senders; who wrote it; and to which traces the last effects belonged.
 pub(super) fn of_state(mut entries: Entries) -> Entries {
-    entries.retain(|key, _| !matches!(key.first(), Some(b'p' | b'o' | b's')));
+    entries.retain(|key, _| !matches!(key.first(), Some(b'p' | b'o' | b's' | b'v' | b'w')));
     entries
 }
 

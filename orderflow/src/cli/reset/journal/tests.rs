@@ -7,6 +7,9 @@ use fluvio_streams::topology::Source;
 
 use super::*;
 
+/// A store of the processor: a reset is by a program that can read the state, as any takeover.
+const STORE: &str = "store-orders";
+
 /// The store of food delivery, with a journal of three entries, and a sender that it has heard of.
 struct Store {
     log: MemoryLog,
@@ -23,7 +26,7 @@ impl Store {
         store.append(&JournalRecord::Fence(Fence { owner: "a".to_owned(), epoch: 1, restore_point: None }));
         let Source { topic, .. } = &store.spec.sources[0];
         let progress = [(keys::source(topic), Some(7_i64.to_be_bytes().to_vec())), (keys::sender(topic, "j", 0), Some(vec![1]))];
-        let entries = ["a", "b", "c"].map(|key| (keys::user("orders", key), Some(key.as_bytes().to_vec())));
+        let entries = ["a", "b", "c"].map(|key| (keys::user(STORE, key), Some(key.as_bytes().to_vec())));
         store.append(&JournalRecord::Transaction(Transaction {
             owner: "a".to_owned(),
             epoch: 1,
@@ -49,7 +52,7 @@ impl Store {
 }
 
 fn wanted() -> Entries {
-    [("b", "b"), ("c", "other"), ("d", "new")].map(|(key, value)| (keys::user("orders", key), value.as_bytes().to_vec())).into()
+    [("b", "b"), ("c", "other"), ("d", "new")].map(|(key, value)| (keys::user(STORE, key), value.as_bytes().to_vec())).into()
 }
 
 #[tokio::test]
@@ -76,7 +79,7 @@ async fn who_takes_the_task_over_meanwhile_keeps_its_state() {
     let before = store.current("reader").await.state().expect("it fits");
     let mut current = store.current("reset-1").await;
     current.hold(&store.log).await.expect("nobody else has it yet");
-    store.append(&JournalRecord::Fence(Fence { owner: "an instance".to_owned(), epoch: 3, restore_point: None }));
+    store.append(&JournalRecord::Fence(Fence { owner: "an instance".to_owned(), epoch: u64::MAX, restore_point: None }));
     let error = current.replace(&store.log, &wanted()).await.expect_err("it is not ours any more");
     assert!(error.to_string().contains("nothing was changed: stop the instances"), "{error:#}");
     assert_eq!(store.current("reader").await.state().expect("it fits"), before);
@@ -88,7 +91,7 @@ async fn what_does_not_fit_into_one_transaction_is_refused_whole() {
     let before = store.current("reader").await.state().expect("it fits");
     let mut current = store.current("reset-1").await;
     current.hold(&store.log).await.expect("nobody else has it");
-    let large: Entries = (0..100).map(|number| (keys::user("orders", &format!("o-{number}")), vec![b'x'; 10_000])).collect();
+    let large: Entries = (0..100).map(|number| (keys::user(STORE, &format!("o-{number}")), vec![b'x'; 10_000])).collect();
     let error = current.replace(&store.log, &large).await.expect_err("it is too much");
     assert!(error.to_string().contains("103 entries change"), "{error:#}");
     assert_eq!(store.current("reader").await.state().expect("it fits"), before);
