@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Durability, GroupConfig, mongodb_hosts};
 use crate::data_dir::{Caches, DataDir};
 use crate::limits::{
-    HEARTBEATS_PER_SESSION, HTTP_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX, REACH_POLL, REACH_TIMEOUT, RELEASE_TIMEOUT, RESOLVE_TRIES_MAX, STOP_BROKER_TIMEOUT,
+    FINISH_REQUESTS_TIMEOUT, HEARTBEATS_PER_SESSION, HTTP_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX, REACH_POLL, REACH_TIMEOUT, RELEASE_TIMEOUT, RESOLVE_TRIES_MAX, STOP_BROKER_TIMEOUT,
     STOP_PROCESSORS_TIMEOUT, STOP_REQUESTS_TIMEOUT, STOP_VIEWS_TIMEOUT,
 };
 use crate::roles::{Role, Selection, full_names};
@@ -159,10 +159,14 @@ impl Instance {
         Ok(())
     }
 
-    /// Says from now on that it is not ready, and serves on for as long as it was told to: until everybody who sends requests has gone elsewhere.
-    pub(crate) async fn drain(&self) {
+    /// Says from now on that it is not ready, and serves on for as long as it was told to: until everybody who sends requests has gone elsewhere. Then it
+    /// takes no more, and those under way get the answers that they would have got.
+    pub(crate) async fn drain(&mut self) {
         self.draining.cancel();
-        tokio::time::sleep(self.drain).await;
+        if self.drain > Duration::ZERO {
+            tokio::time::sleep(self.drain).await;
+            self.http.finish(FINISH_REQUESTS_TIMEOUT).await;
+        }
     }
 
     /// Stops everything within 2 s. What is not finished by then is finished at the next start: nothing is lost.

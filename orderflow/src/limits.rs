@@ -27,6 +27,8 @@ pub(crate) const RESOLVE_TRIES_MAX: u32 = 8;
 
 /// Longest time that an instance can be told to serve on after it was told to stop, in ms.
 pub(crate) const DRAIN_MS_MAX: u64 = 600_000;
+/// How long requests that are under way may take after that: longer than an outcome and a view are waited for.
+pub(crate) const FINISH_REQUESTS_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long requests that are under way may take once the instance stops.
 pub(crate) const STOP_REQUESTS_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the processors may take to finish what they have begun.

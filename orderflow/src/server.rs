@@ -74,9 +74,17 @@ impl Server {
     }
 
     /// Takes no more requests, and waits for those under way, but not longer than `timeout`.
+    pub(crate) async fn finish(&mut self, timeout: Duration) {
+        self.stopping.cancel();
+        if !self.task.is_finished() && tokio::time::timeout(timeout, &mut self.task).await.is_err() {
+            tracing::warn!(limit_ms = timeout.as_millis() as u64, "requests are still under way");
+        }
+    }
+
+    /// Does the same, and cuts off those that are still under way then.
     pub(crate) async fn stop(mut self, timeout: Duration) {
         self.stopping.cancel();
-        if tokio::time::timeout(timeout, &mut self.task).await.is_err() {
+        if !self.task.is_finished() && tokio::time::timeout(timeout, &mut self.task).await.is_err() {
             self.task.abort();
         }
     }

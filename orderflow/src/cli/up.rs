@@ -38,7 +38,7 @@ async fn serve(config: Config, addresses_file: Option<&Path>) -> anyhow::Result<
     // From here on a signal is ours: one that comes while everything starts must not leave half of it behind.
     let mut signals = Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
     let shown = config.clone();
-    let instance = tokio::select! {
+    let mut instance = tokio::select! {
         started = Instance::start(config) => started?,
         _ = signals.next() => return Ok(ExitCode::SUCCESS),
     };
