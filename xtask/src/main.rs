@@ -51,7 +51,7 @@ enum Chore {
     Kubernetes(kubernetes::Arguments),
     /// Makes Grafana's dashboards from their description
     Dashboards {
-        /// Changes nothing: fails unless they belong to it
+        /// Changes nothing: fails unless they belong to it, and are what Grafana's public types say; needs node and npm
         #[arg(long)]
         check: bool,
     },

@@ -5,7 +5,6 @@ mod breaker;
 mod cluster;
 mod commands;
 mod containers;
-mod containers;
 mod crash;
 mod demo;
 mod disk;
