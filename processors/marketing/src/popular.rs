@@ -42,11 +42,7 @@ struct Open {
 
 /// Returns its stores.
 pub(crate) fn stores() -> Vec<StoreSpec> {
-    vec![
-        StoreSpec::of::<Open>(WINDOWS).keyed_by("window"),
-        StoreSpec::of::<Sold>(ITEMS).keyed_by("window/item"),
-        StoreSpec::of::<Watermarks>(WATERMARKS),
-    ]
+    vec![StoreSpec::of::<Open>(WINDOWS).keyed_by("window"), StoreSpec::of::<Sold>(ITEMS).keyed_by("window/item"), StoreSpec::of::<Watermarks>(WATERMARKS)]
 }
 
 /// How far the partitions of orders have come, by partition.

@@ -43,11 +43,7 @@ struct Basket {
 
 /// Returns its stores.
 pub(crate) fn stores(config: &Config) -> Vec<StoreSpec> {
-    let own = vec![
-        StoreSpec::of::<Basket>(BASKETS).keyed_by("orderId"),
-        StoreSpec::of::<Sales>(TALLIES).keyed_by("window"),
-        StoreSpec::of::<i64>(CLOSED),
-    ];
+    let own = vec![StoreSpec::of::<Basket>(BASKETS).keyed_by("orderId"), StoreSpec::of::<Sales>(TALLIES).keyed_by("window"), StoreSpec::of::<i64>(CLOSED)];
     [own, time(config).stores()].concat()
 }
 
