@@ -10,8 +10,9 @@ use fluvio_streams::log::memory::MemoryLog;
 use fluvio_streams::partitioner::partition_for;
 use fluvio_streams::record::NewRecord;
 use fluvio_streams::trace::TraceContext;
+use orderflow_testkit::Mongod;
 use orderflow_views::Sinks;
-use orderflow_views::store::{Batch, EmbeddedStore, ViewStore};
+use orderflow_views::store::{Batch, EmbeddedStore, MongoStore, ViewStore};
 use orderflow_views::telemetry::NoObserver;
 use orderflow_views::view::Document;
 use proptest::prelude::*;
@@ -29,21 +30,30 @@ struct World {
     log: Arc<FaultyLog>,
     store: Arc<FaultyStore>,
     observer: Arc<Recorder>,
-    _directory: TempDir,
+    _directory: Option<TempDir>,
 }
 
 impl World {
     fn new() -> Self {
-        let memory = MemoryLog::default();
-        topics(&memory);
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(EmbeddedStore::open(directory.path()).unwrap());
+        Self { _directory: Some(directory), ..Self::on(store) }
+    }
+
+    fn on(store: Arc<dyn ViewStore>) -> Self {
+        let memory = MemoryLog::default();
+        topics(&memory);
+        Self { log: Arc::new(FaultyLog::new(memory.clone())), memory, store: Arc::new(FaultyStore::new(store)), observer: Arc::default(), _directory: None }
+    }
+
+    /// Returns another instance on the same topics.
+    fn beside(&self) -> Self {
         Self {
-            log: Arc::new(FaultyLog::new(memory.clone())),
-            memory,
-            store: Arc::new(FaultyStore::new(store)),
+            log: Arc::new(FaultyLog::new(self.memory.clone())),
+            memory: self.memory.clone(),
+            store: self.store.clone(),
             observer: Arc::default(),
-            _directory: directory,
+            _directory: None,
         }
     }
 
@@ -184,6 +194,39 @@ async fn a_view_is_ready_once_it_has_what_was_there_when_it_began() {
     assert_eq!(check.check().await, Ok(()), "late, and fit for use");
     world.log.stuck.set(false);
     stop(sinks).await;
+}
+
+/// What was folded into nothing must not pass for whole documents.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_dropped_under_its_sinks_is_written_anew() {
+    let server = tokio::task::spawn_blocking(Mongod::start_owned).await.unwrap();
+    let connect = || async { Arc::new(MongoStore::connect(server.uri(), Some(server.database())).await.unwrap()) };
+    let world = World::on(connect().await);
+    // Two replicas of the same role.
+    let (one, other) = (world.start(), World { store: Arc::new(FaultyStore::new(connect().await)), ..world.beside() }.start());
+    let counters: Vec<String> = (0..40).map(|number| format!("c-{number}")).collect();
+    let add = |kind: &str, data: Value| counters.iter().map(|id| world.add(id, kind, data.clone())).collect::<Vec<_>>();
+    let mut round = add("CounterCreated", json!({"value": 1}));
+    for position in round {
+        world.reaches(position).await;
+    }
+    let database = mongodb::Client::with_uri_str(server.uri()).await.unwrap().database(server.database());
+    for value in 2..5 {
+        database.drop().await.unwrap();
+        round = add("CounterChanged", json!({"by": 1}));
+        for position in round {
+            world.reaches(position).await;
+        }
+        for id in &counters {
+            until("the counter is whole", || async {
+                world.store.inner.get(&view(), &[id.clone()]).await.unwrap().pop().is_some_and(|found| found.value["value"] == value)
+            })
+            .await;
+        }
+    }
+    assert_eq!(world.dead_letters(), Vec::<Value>::new());
+    stop(one).await;
+    stop(other).await;
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn follow(sink: &Sink, partition: u32, position: &Position, backoff: &mut 
 
 /// Returns where to go on, at the view's progress or where the log begins if retention has overtaken it, and where the log ends.
 async fn start(sink: &Sink, partition: u32) -> Result<(i64, i64), SinkError> {
-    let taken = sink.store.progress(&sink.view, partition).await?;
+    let taken = sink.store.begin(&sink.view, partition).await?;
     let held = sink.log.offsets(&sink.view.topic, partition).await?;
     if taken > held.end {
         return Err(SinkError::AheadOfLog { topic: sink.view.topic.clone(), partition, taken, end: held.end });

@@ -4,6 +4,8 @@
 //! - A document is written only over an older state of itself: same partition, smaller offset. Everything else is left out silently, since what is stored includes it.
 //! - Progress never goes back, and never claims an offset whose documents are not stored, whatever crashes when. Documents may be ahead of progress: their events are read again and
 //!   change nothing.
+//! - A store that loses everything while a sink writes to it is noticed by that sink: [`StoreError::Emptied`]. Whoever begins after that begins at the beginning, and overwrites whatever was
+//!   folded into nothing meanwhile.
 //! - So a sink may be killed at any point, and two sinks may work on one partition at once: the documents are the same bytes in the end.
 //!
 //! Adapters: [`EmbeddedStore`] (one directory of this machine), [`MongoStore`]. `tests/contract.rs` holds both to this page.
@@ -34,6 +36,14 @@ pub enum StoreError {
         action: &'static str,
         /// What came back.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store has lost what was written to it: somebody dropped the database, or the server has come back without its disk. Beginning again writes the view anew.
+    #[error(
+        "view `{view}` was lost from its store while it was being written (was the database dropped, or the server started without its disk?): it is made anew from its topic"
+    )]
+    Emptied {
+        /// View.
+        view: String,
     },
     /// An entry cannot be decoded: the store was changed by something else.
     #[error("entry `{key}` of view `{view}` is damaged: {detail}")]
@@ -121,8 +131,16 @@ pub trait ViewStore: Send + Sync + 'static {
     /// Writes documents, then progress, as the contract above says. Returns the number of documents that were newer than what was stored.
     ///
     /// # Errors
-    /// [`StoreError`]: some of the documents may be written, progress is not; applying the same or a larger batch again is right.
+    /// [`StoreError::Emptied`]: [`ViewStore::begin`] again. Others: some of the documents may be written, progress is not; applying the same or a larger batch again is right.
     async fn apply(&self, view: &View, batch: Batch) -> Result<usize, StoreError>;
+
+    /// Begins to write a partition; returns the first offset that the view does not include.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn begin(&self, view: &View, partition: u32) -> Result<i64, StoreError> {
+        self.progress(view, partition).await
+    }
 
     /// Returns the first offset of the partition that the view does not include; 0 if it was never written.
     ///

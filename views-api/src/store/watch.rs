@@ -25,6 +25,11 @@ impl ProgressWatch {
         });
     }
 
+    /// Tells that the view of the partition has to be made anew.
+    pub(crate) fn restart(&self, view: &View, partition: u32) {
+        self.with_entry(view, partition, |entry| entry.send_modify(|seen| *seen = 0));
+    }
+
     /// Forgets what was seen, because the view was cleared.
     pub(crate) fn clear(&self, view: &View) {
         let name = view.name();

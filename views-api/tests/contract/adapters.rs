@@ -116,3 +116,33 @@ async fn nothing_acknowledged_is_lost_when_mongod_is_killed_while_it_writes() {
         assert_eq!(found.value["round"], found.offset);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_into_a_lost_database_is_older_than_what_is_written_after_it() {
+    let server = tokio::task::spawn_blocking(Mongod::start_owned).await.unwrap();
+    let connect = || async { Arc::new(MongoStore::connect(server.uri(), Some(server.database())).await.unwrap()) as Arc<dyn ViewStore> };
+    let (one, other) = (connect().await, connect().await);
+    let state = |id: &str, offset: i64, what: &str| document(id, offset, json!({ "what": what, "owner": "kim" }));
+    one.prepare(&view()).await.unwrap();
+    assert_eq!(one.begin(&view(), 0).await.unwrap(), 0);
+    one.apply(&view(), batch(vec![state("x", 0, "whole"), state("y", 1, "whole")], 2)).await.unwrap();
+    assert_eq!(other.begin(&view(), 0).await.unwrap(), 2);
+
+    let client = mongodb::Client::with_uri_str(server.uri()).await.unwrap();
+    client.database(server.database()).drop().await.unwrap();
+    let lost = one.apply(&view(), batch(vec![state("x", 2, "torn")], 3)).await;
+    assert!(matches!(lost, Err(StoreError::Emptied { .. })), "{lost:?}");
+    assert_eq!(one.begin(&view(), 0).await.unwrap(), 0, "from the beginning");
+    assert_eq!(stored(&one, &view(), "x").await, None, "what was written after the loss is none of this life");
+    // The other one has not noticed: what it writes does not stay, whether it comes before or after.
+    let late = other.apply(&view(), batch(vec![state("y", 3, "torn"), state("z", 4, "torn")], 5)).await;
+    assert!(matches!(late, Err(StoreError::Emptied { .. })), "{late:?}");
+    one.apply(&view(), batch(vec![state("x", 2, "whole"), state("y", 3, "whole"), state("z", 4, "whole")], 5)).await.unwrap();
+    assert_eq!(other.begin(&view(), 0).await.unwrap(), 5, "it goes on in the life that the first one began");
+    other.apply(&view(), batch(vec![state("z", 5, "newer")], 6)).await.unwrap();
+    for (id, what) in [("x", "whole"), ("y", "whole"), ("z", "newer")] {
+        assert_eq!(stored(&one, &view(), id).await.unwrap().value["what"], what, "document {id}");
+    }
+    let indexes = client.database(server.database()).collection::<mongodb::bson::Document>(&view().name()).list_index_names().await.unwrap();
+    assert!(indexes.contains(&"by-owner".to_owned()), "{indexes:?}");
+}

@@ -162,6 +162,11 @@ impl ViewStore for FaultyStore {
         self.inner.apply(view, batch).await
     }
 
+    async fn begin(&self, view: &View, partition: u32) -> Result<i64, StoreError> {
+        self.check()?;
+        self.inner.begin(view, partition).await
+    }
+
     async fn progress(&self, view: &View, partition: u32) -> Result<i64, StoreError> {
         self.check()?;
         self.inner.progress(view, partition).await

@@ -1,18 +1,20 @@
 //! Views in MongoDB: the production store.
 //!
-//! No transactions: each document is written by a conditional upsert that matches only an older state of it, many statements to one `update` command, journaled by a majority. Progress
+//! Every life of a view has a number, see [`life`]. No transactions: each document is written by a conditional upsert that matches only an older state of it, many statements to one `update` command, journaled by a majority. Progress
 //! follows in a command of its own that need not be durable: if it is lost, events are read again and change nothing. Beside the views, one collection holds progress and index definitions.
 
 mod codec;
+mod life;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document as BsonDocument, doc};
-use mongodb::options::{ClientOptions, IndexOptions};
+use mongodb::options::{ClientOptions, IndexOptions, ReturnDocument};
 use mongodb::{Client, Collection, Database, IndexModel};
 
+use self::life::Lives;
 use super::watch::ProgressWatch;
 use super::{Batch, Cursor, ListQuery, Page, StoreError, ViewStore, check_filters};
 use crate::limits::{BATCH_RECORDS_MAX, POSITION_POLL_INTERVAL, STORE_COMMAND_TIMEOUT, STORE_SELECTION_TIMEOUT, UPDATE_BYTES_MAX};
@@ -30,6 +32,7 @@ pub struct MongoStore {
     name: String,
     database: Database,
     watch: ProgressWatch,
+    lives: Lives,
 }
 
 /// A statement of an `update` command.
@@ -56,7 +59,7 @@ impl MongoStore {
         let name = options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let database_name = database.map(str::to_owned).or_else(|| options.default_database.clone()).unwrap_or_else(|| DATABASE.to_owned());
         let client = Client::with_options(options).map_err(wrong)?;
-        Ok(Self { name, database: client.database(&database_name), watch: ProgressWatch::default() })
+        Ok(Self { name, database: client.database(&database_name), watch: ProgressWatch::default(), lives: Lives::default() })
     }
 
     fn documents(&self, view: &View) -> Collection<BsonDocument> {
@@ -95,6 +98,22 @@ impl MongoStore {
         }
         let written = codec::integer(&Bson::Document(answer), "n").and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
         Ok((written, duplicates))
+    }
+
+    /// Takes part in the life of a partition's view, or begins one where there is no progress; returns its number and the progress.
+    async fn enter(&self, view: &View, partition: u32) -> Result<(i64, i64), StoreError> {
+        let collection = self.database.collection::<BsonDocument>(PROGRESS);
+        let next_life = self.lives.next(view, partition);
+        let begun = doc! { "$setOnInsert": { "view": view.name(), "next": 0_i64, life::FIELD: next_life } };
+        let entry = collection.find_one_and_update(doc! { "_id": progress_id(view, partition) }, begun).upsert(true).return_document(ReturnDocument::After);
+        let entry = self.bounded("begin a view", async { entry.await }).await?.map(Bson::Document);
+        let (life, next_offset) = entry.map_or((next_life, 0), |entry| (life::of(&entry), codec::integer(&entry, "next").unwrap_or(0)));
+        if life == next_life {
+            // Its indexes may be gone too.
+            self.prepare(view).await?;
+        }
+        self.lives.begins(view, partition, life);
+        Ok((life, next_offset))
     }
 
     /// Writes statements that each match only an older state of their document.
@@ -143,10 +162,13 @@ impl Clone for Statement {
     }
 }
 
-/// Returns the conditional upsert of a document.
-fn statement(view: &View, document: &Document) -> Statement {
-    let filter = doc! { "_id": &document.id, "partition": i64::from(document.partition), "offset": { "$lt": document.offset } };
-    Statement { id: document.id.clone(), filter, update: codec::encode(view, document), bytes: json_size(&document.value) }
+/// Returns the conditional upsert of a document in this life of the view.
+fn statement(view: &View, document: &Document, life: i64) -> Statement {
+    let mut filter = doc! { "_id": &document.id, "partition": i64::from(document.partition) };
+    filter.extend(life::older(life, document.offset));
+    let mut update = codec::encode(view, document);
+    update.insert(life::FIELD, life);
+    Statement { id: document.id.clone(), filter, update, bytes: json_size(&document.value) }
 }
 
 fn progress_id(view: &View, partition: u32) -> String {
@@ -196,7 +218,12 @@ impl ViewStore for MongoStore {
     async fn get(&self, view: &View, ids: &[String]) -> Result<Vec<Document>, StoreError> {
         const ACTION: &str = "read documents";
         let found = self.bounded(ACTION, async { self.documents(view).find(doc! { "_id": { "$in": ids } }).await?.try_collect::<Vec<_>>().await }).await?;
-        found.into_iter().map(|found| codec::decode(view, found)).collect()
+        let is_alive = |found: &BsonDocument| {
+            let found = Bson::Document(found.clone());
+            let partition = codec::integer(&found, "partition").and_then(|partition| u32::try_from(partition).ok());
+            partition.and_then(|partition| self.lives.of(view, partition)).is_none_or(|life| life::of(&found) >= life)
+        };
+        found.into_iter().filter(is_alive).map(|found| codec::decode(view, found)).collect()
     }
 
     async fn list(&self, view: &View, query: &ListQuery) -> Result<Page, StoreError> {
@@ -212,11 +239,15 @@ impl ViewStore for MongoStore {
     }
 
     async fn apply(&self, view: &View, batch: Batch) -> Result<usize, StoreError> {
+        let life = match self.lives.of(view, batch.partition) {
+            Some(life) => life,
+            None => self.enter(view, batch.partition).await?.0,
+        };
         let mut taken = 0;
         let mut statements: Vec<Statement> = Vec::new();
         let mut bytes = 0;
         for document in &batch.documents {
-            let next = statement(view, document);
+            let next = statement(view, document, life);
             if !statements.is_empty() && bytes + next.bytes > UPDATE_BYTES_MAX {
                 taken += self.write(view, &statements).await?;
                 statements.clear();
@@ -229,18 +260,20 @@ impl ViewStore for MongoStore {
             taken += self.write(view, &statements).await?;
         }
         let id = progress_id(view, batch.partition);
-        let progress = Statement {
-            filter: doc! { "_id": &id },
-            update: doc! { "$max": { "next": batch.next_offset }, "$setOnInsert": { "view": view.name() } },
-            id,
-            bytes: 0,
-        };
-        let (_, duplicates) = self.update(PROGRESS, std::slice::from_ref(&progress), true, doc! { "w": 1 }).await?;
-        if !duplicates.is_empty() {
-            self.update(PROGRESS, &[progress], false, doc! { "w": 1 }).await?;
+        let filter = doc! { "_id": &id, life::FIELD: life::equal(life) };
+        let progress = Statement { id, filter, update: doc! { "$max": { "next": batch.next_offset } }, bytes: 0 };
+        let (found, _) = self.update(PROGRESS, &[progress], false, doc! { "w": 1 }).await?;
+        if found == 0 {
+            self.lives.ends(view, batch.partition);
+            self.watch.restart(view, batch.partition);
+            return Err(StoreError::Emptied { view: view.name() });
         }
         self.watch.publish(view, batch.partition, batch.next_offset);
         Ok(taken)
+    }
+
+    async fn begin(&self, view: &View, partition: u32) -> Result<i64, StoreError> {
+        self.enter(view, partition).await.map(|(_, next_offset)| next_offset)
     }
 
     async fn progress(&self, view: &View, partition: u32) -> Result<i64, StoreError> {
@@ -269,6 +302,7 @@ impl ViewStore for MongoStore {
         let progress = self.database.collection::<BsonDocument>(PROGRESS);
         self.bounded(ACTION, async { progress.delete_many(doc! { "view": view.name() }).await }).await?;
         self.watch.clear(view);
+        self.lives.clear(view);
         self.bounded(ACTION, async { self.documents(view).delete_many(doc! {}).await }).await.map(drop)
     }
 
