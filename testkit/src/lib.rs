@@ -10,9 +10,11 @@
 pub mod limits;
 pub mod tools;
 
+mod cargo;
 mod mongod;
 mod process;
 mod prometheus;
 
+pub use cargo::cargo;
 pub use mongod::{Mongod, MongodError};
 pub use prometheus::{Prometheus, PrometheusError};

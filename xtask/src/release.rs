@@ -1,9 +1,9 @@
 //! The release binary, as its users run it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, ensure};
+use orderflow_testkit::cargo;
 
 /// Builds the release binary and returns its path.
 pub(crate) fn binary(root: &Path) -> anyhow::Result<PathBuf> {
@@ -19,7 +19,7 @@ pub(crate) fn version(root: &Path, name: &str, directory: &Path) -> anyhow::Resu
 }
 
 fn build(root: &Path, version: Option<&str>) -> anyhow::Result<PathBuf> {
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = cargo();
     command.args(["build", "--release", "--package", "orderflow"]).current_dir(root);
     if let Some(version) = version {
         command.env("ORDERFLOW_VERSION", version);

@@ -3,9 +3,9 @@
 //! It is a program of its own (`simulator/`), started here and not linked, since xtask shares no code with the runtime that it judges.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, ensure};
+use orderflow_testkit::cargo;
 
 /// Which seeds to run, and how.
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 
 /// Builds the simulator optimised and runs it; fails if a seed breaks a law.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = cargo();
     command.current_dir(root).args(["run", "--quiet", "--release", "--package", "orderflow-simulator", "--"]);
     match arguments.seed {
         Some(seed) => command.args(["--seed", &seed.to_string()]),

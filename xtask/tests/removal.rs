@@ -8,9 +8,9 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
+use orderflow_testkit::cargo;
 use serde_json::Value;
 
 /// The crate, as the workspace's manifest names it.
@@ -94,15 +94,8 @@ fn lines_without_marketing(path: &Path, content: Vec<u8>) -> Vec<u8> {
 
 /// Runs cargo in the copy, and returns what it printed.
 fn run(copied: &Path, arguments: &[&str]) -> Vec<u8> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = cargo();
     command.current_dir(copied).args(arguments).arg("--offline").env("CARGO_TARGET_DIR", target_directory());
-    // What cargo tells this test about its own package is not about the copy's.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST") || text == "CARGO_CRATE_NAME" {
-            command.env_remove(&name);
-        }
-    }
     let output = command.output().expect("cargo runs");
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "cargo {} fails:\n{}\n{}", arguments.join(" "), said(&output.stdout), said(&output.stderr));

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use orderflow_testkit::cargo;
 
 use super::MODULES;
 
@@ -103,10 +104,6 @@ fn cargo_home() -> anyhow::Result<PathBuf> {
         Some(home) => Ok(home.into()),
         None => Ok(env::home_dir().context("neither CARGO_HOME nor a home directory is known")?.join(".cargo")),
     }
-}
-
-fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 fn rustc() -> OsString {
