@@ -207,7 +207,7 @@ fn allocations() {
 
 /// What a record costs when few and when many keys are alive.
 async fn keys() {
-    const RECORDS: u64 = 200_000;
+    const RECORDS: u64 = 1_000_000;
     let mut costs = Vec::new();
     for keys in [10_000_u64, 10_000_000] {
         let topology = simple("orders", keep);
@@ -243,7 +243,9 @@ async fn restore() {
     const ORDERS: u64 = 1_000_000;
     let topology = simple("orders", keep);
     let (log, directory) = (log(&topology), tempfile::tempdir().expect("a temporary directory"));
-    for key in 0..ORDERS {
+    for number in 0..ORDERS {
+        // Each key once, in no order, as ids come.
+        let key = number * 2_654_435_761 % ORDERS;
         let value = json!({ "type": "Put", "key": format!("k-{key}") }).to_string();
         let partition = fluvio_streams::partitioner::partition_for(format!("k-{key}").as_bytes(), PARTITIONS);
         log.append("in", partition, 0, NewRecord::keyed(&format!("k-{key}"), value)).expect("the topic is there");

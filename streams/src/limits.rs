@@ -12,12 +12,14 @@ pub const RUN_INPUTS_MAX: usize = 256;
 pub const RUN_BYTES_MAX: usize = 256 * 1024;
 /// Largest journal record, in bytes: one run plus the largest single step.
 pub const JOURNAL_RECORD_BYTES_MAX: usize = 900 * 1024;
-/// Bytes of a snapshot that one transaction takes along: as many as the run itself has, within these bounds.
+/// Bytes of a snapshot that one transaction takes along: three times as many as the run itself has, within these bounds and what the record has room for.
 pub const KEPT_BYTES_MIN: usize = 4 * 1024;
 /// See [`KEPT_BYTES_MIN`].
-pub const KEPT_BYTES_MAX: usize = 64 * 1024;
-/// Entries that are looked at together for a snapshot.
-pub const KEPT_ENTRIES_PAGE: usize = 64;
+pub const KEPT_BYTES_MAX: usize = 256 * 1024;
+/// Most entries that are looked at together for a snapshot.
+pub const KEPT_ENTRIES_PAGE_MAX: usize = 1_024;
+/// A guess at the size of an entry, in bytes, from which follows how many are looked at together.
+pub const KEPT_ENTRY_BYTES: usize = 128;
 /// A journal that has grown by less needs no snapshot, in bytes.
 pub const SNAPSHOT_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// After so long everything that is alive is written again, in ms: six hours.
@@ -84,6 +86,10 @@ pub const PRODUCER_QUEUE_UNIT_BYTES: usize = 512;
 pub const STORE_WRITE_BYTES: usize = 128 * 1024;
 /// Bytes of a task's commits that are not on disk before further commits wait for the disk; one commit may exceed it.
 pub const STORE_UNWRITTEN_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of what a replay brings that are gathered for one write; as many again may be on their way to the disk.
+pub const STORE_LOAD_BYTES: usize = 4 * 1024 * 1024;
+/// From so many bytes on, what is written together becomes tables of its own instead of going through the write-ahead log.
+pub const STORE_INGEST_BYTES: usize = 2 * 1024 * 1024;
 /// Windows to which one record may belong: sizes of hopping windows in their advances.
 pub const WINDOWS_PER_RECORD_MAX: i64 = 256;
 /// Windows of one aggregate that close in one step; the rest follows in the next one.
@@ -95,5 +101,6 @@ pub const WINDOW_SPAN_MS_MAX: i64 = 1 << 43;
 /// Event times of windows that are further from the Unix epoch, in ms, count as if they were just so far from it: some 142,000 years.
 pub const EVENT_TIME_MS_MAX: i64 = 1 << 52;
 
-const _: () = assert!(RUN_BYTES_MAX + RECORD_BYTES_MAX + KEPT_BYTES_MAX < JOURNAL_RECORD_BYTES_MAX);
-const _: () = assert!(STORE_WRITE_BYTES < STORE_UNWRITTEN_BYTES_MAX);
+const _: () = assert!(RUN_BYTES_MAX + RECORD_BYTES_MAX + KEPT_BYTES_MIN < JOURNAL_RECORD_BYTES_MAX);
+const _: () =
+    assert!(STORE_WRITE_BYTES < STORE_UNWRITTEN_BYTES_MAX && STORE_UNWRITTEN_BYTES_MAX < STORE_INGEST_BYTES && STORE_INGEST_BYTES <= STORE_LOAD_BYTES);

@@ -78,7 +78,7 @@ impl MemoryLog {
             return Err(LogError::OffsetOutOfRange { topic: topic.to_owned(), partition, offset: from, start, end });
         }
         let redaction = routing.map(redaction).transpose()?.flatten();
-        let taken = (start..).zip(&held.records).skip((from - start) as usize).take(limit);
+        let taken = (from..).zip(&held.records[(from - start) as usize..]).take(limit);
         let records: Vec<LogRecord> = taken
             .map(|(offset, (timestamp_ms, record))| match &redaction {
                 Some(redaction) => redact(offset, *timestamp_ms, record, redaction),

@@ -24,6 +24,14 @@ pub trait Store: StateReader + Send + Sync {
     /// [`StateError::Store`]: these changes are not applied, and commits before may not have reached the disk. The task must be opened anew.
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), StateError>;
 
+    /// Applies all changes as [`Store::commit`] does, for a replay that brings one lot after another: they may reach the disk later, and in larger pieces.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn load(&mut self, changes: Vec<Change>) -> Result<(), StateError> {
+        self.commit(changes)
+    }
+
     /// Removes every entry.
     ///
     /// # Errors

@@ -171,7 +171,8 @@ impl Task {
             self.replayed_last = Some(bytes.clone());
         }
         if self.replay_buffer.len() >= REPLAY_CHANGES_MAX {
-            self.write_replayed()?;
+            let changes = self.take_replayed();
+            self.store.load(changes)?;
         }
         Ok(())
     }
@@ -190,21 +191,23 @@ impl Task {
     }
 
     pub(super) fn finish_replay(&mut self) -> Result<(), Stop> {
-        self.write_replayed()
+        let changes = self.take_replayed();
+        Ok(self.store.commit(changes)?)
     }
 
     /// Writes what a replay has gathered, so that it can be read.
     pub(super) fn flush(&mut self) -> Result<(), Stop> {
-        if self.replay_buffer.is_empty() { Ok(()) } else { self.write_replayed() }
+        if self.replay_buffer.is_empty() { Ok(()) } else { self.finish_replay() }
     }
 
-    fn write_replayed(&mut self) -> Result<(), Stop> {
+    /// Returns what a replay has gathered, and how far it has come.
+    fn take_replayed(&mut self) -> Vec<Change> {
         if let Some(last) = self.replayed_last.take() {
             self.fingerprint = Some(fingerprint(&last));
         }
         let mut changes = std::mem::take(&mut self.replay_buffer);
         changes.push(self.progress().change());
-        Ok(self.store.commit(changes)?)
+        changes
     }
 }
 

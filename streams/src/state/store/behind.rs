@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 
 use super::Store;
 use super::overlay::Overlay;
-use crate::limits::{STORE_UNWRITTEN_BYTES_MAX, STORE_WRITE_BYTES};
+use crate::limits::{STORE_LOAD_BYTES, STORE_UNWRITTEN_BYTES_MAX, STORE_WRITE_BYTES};
 use crate::processor::StateReader;
 use crate::state::{Change, StateError};
 
 /// How long a commit may stay in memory: longer than most timers and calls live, too short to matter for a restart.
 const WRITE_EVERY: Duration = Duration::from_millis(100);
+/// How long what a replay brings may stay in memory, so that the disk gets few large pieces.
+const LOAD_EVERY: Duration = Duration::from_secs(1);
 
 /// What lies on disk.
 pub(super) trait Disk: StateReader + Send + Sync + 'static {
@@ -112,6 +114,8 @@ struct Buffers {
     unwritten: Overlay,
     /// Being written.
     writing: Arc<Overlay>,
+    /// When the first of them was committed.
+    unwritten_since: Option<Instant>,
     is_requested: bool,
     is_urgent: bool,
     /// Why nothing is written any more: what is on disk stays as it is.
@@ -137,6 +141,7 @@ impl Shared {
             return;
         }
         let changes = Arc::new(std::mem::take(&mut buffers.unwritten));
+        buffers.unwritten_since = None;
         buffers.writing = changes.clone();
         drop(buffers);
         // A panic must not leave those who wait for ever.
@@ -180,6 +185,23 @@ impl WriteBehind {
         buffers.is_urgent |= is_urgent;
         self.writer.request(&self.shared, is_urgent);
     }
+
+    /// Takes changes once fewer than so many bytes are unwritten; returns how many there are now, and since when.
+    fn take(&self, changes: Vec<Change>, bytes_max: usize) -> Result<(MutexGuard<'_, Buffers>, Duration), StateError> {
+        let mut buffers = self.shared.lock();
+        // What a replay has left was not asked to be written.
+        if buffers.unwritten.bytes() >= bytes_max && buffers.failure.is_none() {
+            self.request(&mut buffers, true);
+        }
+        drop(buffers);
+        let mut buffers = self.shared.wait_while(|buffers| buffers.unwritten.bytes() >= bytes_max);
+        if let Some(failure) = &buffers.failure {
+            return Err(failure.clone());
+        }
+        buffers.unwritten.take(changes);
+        let since = buffers.unwritten_since.get_or_insert_with(Instant::now).elapsed();
+        Ok((buffers, since))
+    }
 }
 
 impl StateReader for WriteBehind {
@@ -212,18 +234,25 @@ impl StateReader for WriteBehind {
 
 impl Store for WriteBehind {
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), StateError> {
-        let mut buffers = self.shared.wait_while(|buffers| buffers.unwritten.bytes() >= STORE_UNWRITTEN_BYTES_MAX);
-        if let Some(failure) = &buffers.failure {
-            return Err(failure.clone());
-        }
-        buffers.unwritten.take(changes);
+        let (mut buffers, _) = self.take(changes, STORE_UNWRITTEN_BYTES_MAX)?;
         let is_urgent = buffers.unwritten.bytes() >= STORE_WRITE_BYTES;
         self.request(&mut buffers, is_urgent);
         Ok(())
     }
 
+    fn load(&mut self, changes: Vec<Change>) -> Result<(), StateError> {
+        let (mut buffers, since) = self.take(changes, STORE_LOAD_BYTES)?;
+        let is_urgent = buffers.unwritten.bytes() >= STORE_LOAD_BYTES;
+        if is_urgent || since >= LOAD_EVERY {
+            self.request(&mut buffers, is_urgent);
+        }
+        Ok(())
+    }
+
     fn clear(&mut self) -> Result<(), StateError> {
-        self.shared.lock().unwritten = Overlay::default();
+        let mut buffers = self.shared.lock();
+        (buffers.unwritten, buffers.unwritten_since) = (Overlay::default(), None);
+        drop(buffers);
         drop(self.shared.wait_while(|buffers| !buffers.writing.is_empty()));
         self.shared.disk.clear()
     }

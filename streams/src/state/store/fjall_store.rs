@@ -8,6 +8,7 @@ use fjall::{Database, KeyspaceCreateOptions};
 use super::behind::{Disk, WriteBehind, Writer};
 use super::overlay::Overlay;
 use super::{SealingKeyspace, Store, Stores};
+use crate::limits::STORE_INGEST_BYTES;
 use crate::processor::StateReader;
 use crate::state::StateError;
 
@@ -154,6 +155,9 @@ impl StateReader for FjallDisk {
 impl Disk for FjallDisk {
     fn write(&self, changes: &Overlay) -> Result<(), StateError> {
         let written = self.with(|database, keyspace| {
+            if changes.bytes() >= STORE_INGEST_BYTES {
+                return keyspace.ingest(changes.iter());
+            }
             keyspace.seal_if_full()?;
             let mut batch = database.batch();
             for (key, value) in changes.iter() {
@@ -207,6 +211,40 @@ mod tests {
         let mut idle = stores.open("idle").expect("it opens");
         assert_eq!(idle.get(b"key").expect("it can be read"), Some(vec![2]), "what could not be written is lost, and is in the journal");
         idle.commit(entry(4)).expect("it is committed");
+    }
+
+    /// Goal: what a replay brings in large pieces and what is committed before, between and after it is read in the order in which it came, now and after the next start.
+    #[test]
+    fn large_pieces_and_small_ones_keep_their_order() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let key = |number: usize| format!("key-{number:06}").into_bytes();
+        let piece = |step: usize, value: u8| (0..30_000).step_by(step).map(|number| (key(number), Some(vec![value; 100]))).collect::<Vec<_>>();
+        let check = |store: &dyn Store, when: &str| {
+            let expected = |number: usize| match number {
+                number if number % 9 == 0 => None,
+                number if number % 5 == 0 => Some(vec![4; 100]),
+                number if number % 3 == 0 => Some(vec![3; 100]),
+                _ => Some(vec![2; 100]),
+            };
+            for number in 0..30_000 {
+                assert_eq!(store.get(&key(number)).expect("it can be read"), expected(number), "entry {number} {when}");
+            }
+            assert_eq!(store.range(&key(0), &[u8::MAX], usize::MAX).expect("it can be read").len(), (0..30_000).filter(|number| number % 9 > 0).count());
+        };
+        {
+            let stores = FjallStores::open(directory.path(), StoreOptions::default()).expect("the database opens");
+            let mut store = stores.open("task").expect("the store opens");
+            store.commit(piece(7, 1)).expect("it is committed");
+            store.load(piece(1, 2)).expect("it is loaded");
+            store.load(piece(3, 3)).expect("it is loaded");
+            store.commit(piece(5, 4)).expect("it is committed");
+            let removed = (0..30_000).step_by(9).map(|number| (key(number), None));
+            store.load(removed.collect()).expect("it is loaded");
+            check(&*store, "at once");
+        }
+        let stores = FjallStores::open(directory.path(), StoreOptions::default()).expect("the database opens");
+        let store = stores.open("task").expect("the store opens");
+        check(&*store, "after the next start");
     }
 
     #[test]

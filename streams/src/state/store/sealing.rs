@@ -17,23 +17,36 @@ const ENTRY_OVERHEAD_BYTES: usize = 64;
 /// Size of a table on disk. A compaction holds about a table's worth of blocks in memory, uncompressed, until the table is complete: with fjall's 64 MiB that is the whole keyspace.
 const TABLE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// A keyspace that is written through [`SealingKeyspace::insert`] and [`SealingKeyspace::remove`] only; reads go to the keyspace itself.
+/// A memtable has this share of what the keyspace has on disk, up to [`MEMTABLE_BYTES_MAX`]: the larger a keyspace is, the more a merge writes.
+const MEMTABLE_SHARE: u64 = 16;
+
+/// Largest memtable, unless the caller wants a larger one.
+const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// So many memtables are written out before they are merged into the sorted levels. A merge reads and writes all of the level below where keys come in no order, so four, fjall's default, of our
+/// small memtables would make it write everything 16 times.
+const TABLES_UNSORTED_MAX: u8 = 12;
+
+/// A keyspace that is written through [`SealingKeyspace::insert`], [`SealingKeyspace::remove`] and [`SealingKeyspace::ingest`] only; reads go to the keyspace itself.
 pub struct SealingKeyspace {
     keyspace: Keyspace,
     /// What was written since the memtable was sealed.
     memtable_bytes: AtomicU64,
-    memtable_bytes_max: u64,
+    memtable_bytes_min: u64,
+    /// When the memtable is full.
+    memtable_bytes_max: AtomicU64,
 }
 
 impl SealingKeyspace {
-    /// Opens or creates the keyspace; its memtable is sealed once it has about `memtable_bytes_max`.
+    /// Opens or creates the keyspace; its memtable is sealed once it has about `memtable_bytes`, or more if the keyspace is large.
     ///
     /// # Errors
     /// Those of fjall.
-    pub fn open(database: &Database, name: &str, options: KeyspaceCreateOptions, memtable_bytes_max: u64) -> fjall::Result<Self> {
-        let compaction = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES));
+    pub fn open(database: &Database, name: &str, options: KeyspaceCreateOptions, memtable_bytes: u64) -> fjall::Result<Self> {
+        let compaction = Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES).with_l0_threshold(TABLES_UNSORTED_MAX));
         let keyspace = database.keyspace(name, || options.max_memtable_size(u64::MAX).compaction_strategy(compaction))?;
-        let sealing = Self { keyspace, memtable_bytes: AtomicU64::new(0), memtable_bytes_max };
+        let sealing =
+            Self { keyspace, memtable_bytes: AtomicU64::new(0), memtable_bytes_min: memtable_bytes, memtable_bytes_max: AtomicU64::new(memtable_bytes) };
         // What was recovered from the write-ahead log is of unknown size.
         sealing.keyspace.rotate_memtable()?;
         Ok(sealing)
@@ -44,10 +57,13 @@ impl SealingKeyspace {
     /// # Errors
     /// Those of fjall.
     pub fn seal_if_full(&self) -> fjall::Result<()> {
-        if self.memtable_bytes.load(Ordering::Relaxed) < self.memtable_bytes_max {
+        if self.memtable_bytes.load(Ordering::Relaxed) < self.memtable_bytes_max.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.memtable_bytes.store(0, Ordering::Relaxed);
+        let most = MEMTABLE_BYTES_MAX.max(self.memtable_bytes_min);
+        let next = (self.keyspace.disk_space() / MEMTABLE_SHARE).clamp(self.memtable_bytes_min, most);
+        self.memtable_bytes_max.store(next, Ordering::Relaxed);
         self.keyspace.rotate_memtable().map(drop)
     }
 
@@ -61,6 +77,23 @@ impl SealingKeyspace {
     pub fn remove(&self, batch: &mut OwnedWriteBatch, key: &[u8]) {
         self.count(key.len());
         batch.remove(&self.keyspace, key);
+    }
+
+    /// Writes many entries at once, in the order of their keys: all of them or none. They go to disk as they are and not through the write-ahead log and a memtable, which is what makes restoring fast.
+    ///
+    /// # Errors
+    /// Those of fjall.
+    pub fn ingest<'a>(&self, entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> fjall::Result<()> {
+        let mut ingestion = self.keyspace.start_ingestion()?;
+        for (key, value) in entries {
+            match value {
+                Some(value) => ingestion.write(key, value)?,
+                None => ingestion.write_tombstone(key)?,
+            }
+        }
+        // It writes out the memtable first.
+        self.memtable_bytes.store(0, Ordering::Relaxed);
+        ingestion.finish()
     }
 
     fn count(&self, bytes: usize) {

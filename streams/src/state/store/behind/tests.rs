@@ -189,6 +189,23 @@ fn memory_is_bounded_when_the_disk_does_not_keep_up() {
 }
 
 #[test]
+fn what_a_replay_brings_is_written_in_large_pieces() {
+    let disk = TestDisk::default();
+    let mut store = open(&disk);
+    let text = "x".repeat(10_000);
+    for n in 0..1_000 {
+        store.load(vec![put(&format!("key-{n}"), &text)]).expect("the changes are taken");
+        assert!(store.shared.lock().unwritten.bytes() < STORE_LOAD_BYTES + 20_000, "memory is bounded");
+    }
+    // What the replay has left is more than a commit waits for.
+    store.commit(vec![put("last", &text)]).expect("the changes are committed");
+    drop(store);
+    assert_eq!(disk.all().len(), 1_001);
+    let writes = disk.writes.load(Ordering::SeqCst);
+    assert!(writes < 100, "{writes} writes for 10 MB");
+}
+
+#[test]
 fn a_disk_that_fails_is_heard_of_and_keeps_what_it_had() {
     let disk = TestDisk::default();
     let mut store = open(&disk);
