@@ -40,7 +40,7 @@ mod smartmodule;
 mod telemetry;
 mod wire;
 
-pub use broker::Broker;
+pub use broker::{Broker, WithinProcess};
 pub use disk_watch::DiskProblem;
 pub use error::Error;
 pub use limits::Limits;

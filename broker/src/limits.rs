@@ -161,6 +161,9 @@ pub(crate) const WRITE_FRAMES_MAX: usize = 32;
 /// Connections the operating system queues before they are accepted.
 pub(crate) const LISTEN_BACKLOG: u32 = 1024;
 
+/// What each direction of a connection within the process holds before its writer waits.
+pub(crate) const PIPE_BYTES: usize = 256 * 1024;
+
 /// Pause after the operating system refused to hand out a connection (out of file descriptors, say).
 pub(crate) const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
-use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions};
+use fluvio_streams::fluvio::{FluvioLog, FluvioLogOptions, WithinProcess};
 use fluvio_streams::lifeline::Lifeline;
 use fluvio_streams::log::Log;
 use fluvio_streams::runtime::{AssignmentOptions, Options as RuntimeOptions, Runtime, TaskStatus};
@@ -103,7 +103,7 @@ impl Instance {
             false => None,
         };
         let endpoint = config.fluvio.clone().unwrap_or_else(|| broker.as_ref().map(|broker| broker.sc_addr().to_string()).unwrap_or_default());
-        let log = connect(&endpoint, &config, &systems, &telemetry).await?;
+        let log = connect(&endpoint, broker.as_ref(), &config, &systems, &telemetry).await?;
 
         let (runtimes, outside) = match stores {
             Some(stores) => {
@@ -234,7 +234,7 @@ async fn start_broker(config: &Config, data: &mut DataDir, telemetry: &mut Telem
 }
 
 /// Connects to the log and sees to it that the topics of the systems and the SmartModules are there, whatever this process runs of them.
-async fn connect(endpoint: &str, config: &Config, systems: &[System], telemetry: &Telemetry) -> anyhow::Result<Arc<FluvioLog>> {
+async fn connect(endpoint: &str, broker: Option<&Broker>, config: &Config, systems: &[System], telemetry: &Telemetry) -> anyhow::Result<Arc<FluvioLog>> {
     if config.fluvio.is_some() {
         resolve("--fluvio", &[endpoint.to_owned()], "give the address of the cluster's SC").await?;
     }
@@ -244,7 +244,11 @@ async fn connect(endpoint: &str, config: &Config, systems: &[System], telemetry:
         }
         None => "the embedded broker does not answer".to_owned(),
     };
-    let options = FluvioLogOptions { observer: telemetry.log.clone(), ..FluvioLogOptions::new(endpoint) };
+    let within_process = broker.map(|broker| -> WithinProcess {
+        let broker = broker.within_process();
+        Arc::new(move |endpoint| broker.connect(endpoint))
+    });
+    let options = FluvioLogOptions { observer: telemetry.log.clone(), within_process, ..FluvioLogOptions::new(endpoint) };
     let log = reach(|| FluvioLog::connect(options.clone())).await.with_context(unreachable)?;
     let admin = reach(|| topics::connect(endpoint)).await.with_context(unreachable)?;
     topics::apply(&admin, &log, &topics::of(systems, config.partitions)?).await?;

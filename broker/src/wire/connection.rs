@@ -12,11 +12,8 @@ use bytes::Bytes;
 use fluvio_protocol::{Version, core::Decoder};
 use futures_util::FutureExt;
 use tokio::{
-    io::BufReader,
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncWrite, BufReader, DuplexStream},
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
@@ -125,20 +122,46 @@ impl Connection {
     }
 }
 
-/// The two halves of a socket before they are served.
+type Reader = BufReader<Box<dyn AsyncRead + Send + Unpin>>;
+type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// What a client is connected by.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    /// A client in this process.
+    Pipe(DuplexStream),
+}
+
+impl Stream {
+    fn split(self, peer: SocketAddr) -> (Reader, Writer) {
+        let (reader, writer): (Box<dyn AsyncRead + Send + Unpin>, Writer) = match self {
+            Self::Tcp(stream) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%peer, %error, "cannot switch off delayed sending");
+                }
+                let (reader, writer) = stream.into_split();
+                (Box::new(reader), Box::new(writer))
+            }
+            Self::Pipe(stream) => {
+                let (reader, writer) = tokio::io::split(stream);
+                (Box::new(reader), Box::new(writer))
+            }
+        };
+        (BufReader::with_capacity(READ_BUFFER_BYTES, reader), writer)
+    }
+}
+
+/// The two halves of a stream before they are served.
 pub(crate) struct Running {
     server: Server,
     connection: Connection,
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: Reader,
+    writer: Writer,
     outgoing: Outgoing,
 }
 
-pub(super) fn open(server: &Server, stream: TcpStream, peer: SocketAddr) -> (Connection, Running) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "cannot switch off delayed sending");
-    }
-    let (reader, writer) = stream.into_split();
+pub(super) fn open(server: &Server, stream: Stream, peer: SocketAddr) -> (Connection, Running) {
+    let (reader, writer) = stream.split(peer);
     let (outbound, outgoing) = Outbound::new(server.limits.outbound_bytes_max);
     let connection = Connection {
         peer,
@@ -148,7 +171,6 @@ pub(super) fn open(server: &Server, stream: TcpStream, peer: SocketAddr) -> (Con
         reason: Arc::new(Mutex::new(None)),
         in_flight: Arc::new(Semaphore::new(server.limits.requests_in_flight_max)),
     };
-    let reader = BufReader::with_capacity(READ_BUFFER_BYTES, reader);
     let running = Running { server: server.clone(), connection: connection.clone(), reader, writer, outgoing };
     (connection, running)
 }
@@ -192,7 +214,7 @@ impl Running {
     }
 }
 
-async fn read_requests(server: &Server, connection: &Connection, reader: &mut BufReader<OwnedReadHalf>, service: &mut impl Service) -> CloseReason {
+async fn read_requests(server: &Server, connection: &Connection, reader: &mut Reader, service: &mut impl Service) -> CloseReason {
     let mut limits = ReadLimits {
         bytes_max: server.limits.produce_frame_bytes_max.max(server.limits.smartmodule_frame_bytes_max),
         start: Some(server.limits.handshake_timeout),

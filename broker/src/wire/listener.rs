@@ -1,18 +1,22 @@
-//! Listening endpoints: bind, accept, and a cap on connections.
+//! Listening endpoints: bind, accept, and a cap on connections. Clients of the same process may come in without the network.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{
+    io::{DuplexStream, duplex},
     net::{TcpListener, TcpSocket},
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Service, connection};
+use super::{
+    Service,
+    connection::{self, Stream},
+};
 use crate::{
     Error, Event, Limits, Observer, Plane,
-    limits::{ACCEPT_RETRY_PAUSE, LISTEN_BACKLOG},
+    limits::{ACCEPT_RETRY_PAUSE, LISTEN_BACKLOG, PIPE_BYTES},
 };
 
 /// A bound address that does not accept connections yet.
@@ -20,6 +24,20 @@ use crate::{
 pub(crate) struct Listener {
     listener: TcpListener,
     address: SocketAddr,
+    callers: Callers,
+    called: mpsc::Receiver<DuplexStream>,
+}
+
+/// The way in for clients of this process.
+#[derive(Clone, Debug)]
+pub(crate) struct Callers(mpsc::Sender<DuplexStream>);
+
+impl Callers {
+    /// Connects; `None` if the endpoint is gone, or does not get on with accepting.
+    pub(crate) fn connect(&self) -> Option<DuplexStream> {
+        let (ours, theirs) = duplex(PIPE_BYTES);
+        self.0.try_send(theirs).ok().map(|()| ours)
+    }
 }
 
 impl Listener {
@@ -27,9 +45,25 @@ impl Listener {
     pub(crate) fn bind(plane: Plane, address: SocketAddr) -> Result<Self, Error> {
         let bound = open(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
         match bound {
-            Ok((address, listener)) => Ok(Self { listener, address }),
+            Ok((address, listener)) => {
+                let (callers, called) = mpsc::channel(LISTEN_BACKLOG as usize);
+                Ok(Self { listener, address, callers: Callers(callers), called })
+            }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(Error::AddressInUse { plane, address }),
             Err(source) => Err(Error::Listen { plane, address, source }),
+        }
+    }
+
+    /// The way in for clients of this process.
+    pub(crate) fn callers(&self) -> Callers {
+        self.callers.clone()
+    }
+
+    async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
+        tokio::select! {
+            accepted = self.listener.accept() => accepted.map(|(stream, peer)| (Stream::Tcp(stream), peer)),
+            // It has no address; the endpoint's own is near enough to the truth.
+            Some(stream) = self.called.recv() => Ok((Stream::Pipe(stream), self.address)),
         }
     }
 
@@ -63,12 +97,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// Accepts connections until the broker stops; `service` makes the handler of each.
-    pub(crate) async fn accept<S: Service>(self, listener: Listener, service: impl Fn(connection::Connection) -> S + Send + Sync + 'static) {
+    pub(crate) async fn accept<S: Service>(self, mut listener: Listener, service: impl Fn(connection::Connection) -> S + Send + Sync + 'static) {
         let free = Arc::new(Semaphore::new(self.limits.connections_max));
         loop {
             let accepted = tokio::select! {
                 () = self.stopping.cancelled() => return,
-                accepted = listener.listener.accept() => accepted,
+                accepted = listener.accept() => accepted,
             };
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,

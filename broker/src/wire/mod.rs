@@ -12,5 +12,5 @@ mod outbound;
 
 pub(crate) use connection::{Connection, Refusal, Service, decode};
 pub(crate) use frame::{Frame, Request, response};
-pub(crate) use listener::{Listener, Server};
+pub(crate) use listener::{Callers, Listener, Server};
 pub(crate) use outbound::{Disconnected, Outbound, Slot};

@@ -3,6 +3,7 @@
 //! A task writes what is queued, another reads and hands each response to whoever waits for it; neither ever waits for a user of the connection. When the connection breaks, every
 //! user gets [`LogError::Unreachable`]; a broken connection stays broken, the pool opens another one.
 
+mod dial;
 mod io;
 
 use std::collections::HashMap;
@@ -14,7 +15,6 @@ use bytes::{Bytes, BytesMut};
 use fluvio_protocol::Decoder;
 use fluvio_protocol::api::Request;
 use fluvio_protocol::link::versions::{ApiVersionsRequest, ApiVersionsResponse};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -24,6 +24,8 @@ use crate::fluvio::limits::{APPEND_BYTES_IN_FLIGHT_MAX, APPEND_UNIT_BYTES, STREA
 use crate::fluvio::telemetry::{Event, Purpose};
 use crate::fluvio::wire;
 use crate::log::LogError;
+
+pub use dial::WithinProcess;
 
 /// Takes the body of a response, or the reason why there will be none. Runs on the task that reads: it must not block.
 pub(super) type Completion = Box<dyn FnOnce(Result<Bytes, LogError>) + Send>;
@@ -75,10 +77,9 @@ impl Connection {
     pub(super) async fn open(endpoint: &str, purpose: Purpose, settings: &Arc<Settings>) -> Result<Arc<Self>, LogError> {
         let limit = settings.timeouts.connect;
         let late = |what: &str| unreachable(endpoint, format!("{what} took more than {} ms", limit.as_millis()));
-        let connected = timeout(limit, TcpStream::connect(endpoint)).await.map_err(|_| late("connecting"))?;
-        let stream = connected.map_err(|error| unreachable(endpoint, format!("connecting failed: {error}")))?;
-        stream.set_nodelay(true).map_err(|error| unreachable(endpoint, format!("setting TCP_NODELAY failed: {error}")))?;
-        let mut connection = Self::start(stream, endpoint, purpose, settings);
+        let connected = timeout(limit, dial::dial(endpoint, settings)).await.map_err(|_| late("connecting"))?;
+        let halves = connected.map_err(|error| unreachable(endpoint, format!("connecting failed: {error}")))?;
+        let mut connection = Self::start(halves, endpoint, purpose, settings);
         let greeting = ApiVersionsRequest { client_version: env!("CARGO_PKG_VERSION").to_owned(), ..ApiVersionsRequest::default() };
         let greeted: ApiVersionsResponse =
             timeout(limit, connection.ask(greeting, ApiVersionsRequest::DEFAULT_API_VERSION)).await.map_err(|_| late("the greeting"))??;
@@ -87,7 +88,7 @@ impl Connection {
         Ok(Arc::new(connection))
     }
 
-    fn start(stream: TcpStream, endpoint: &str, purpose: Purpose, settings: &Arc<Settings>) -> Self {
+    fn start(halves: dial::Halves, endpoint: &str, purpose: Purpose, settings: &Arc<Settings>) -> Self {
         let (queue, queued) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(APPEND_BYTES_IN_FLIGHT_MAX / APPEND_UNIT_BYTES));
         let shared = Arc::new(Shared {
@@ -97,10 +98,9 @@ impl Connection {
             room: Arc::clone(&room),
             state: Mutex::new(State { closed: None, queue: Some(queue), correlation: 0, waiting: HashMap::new() }),
         });
-        let (reader, writer) = stream.into_split();
         let tasks = [
-            tokio::spawn(io::write_frames(writer, queued, Arc::clone(&shared))).abort_handle(),
-            tokio::spawn(io::read_frames(reader, Arc::clone(&shared))).abort_handle(),
+            tokio::spawn(io::write_frames(halves.writer, queued, Arc::clone(&shared))).abort_handle(),
+            tokio::spawn(io::read_frames(halves.reader, Arc::clone(&shared))).abort_handle(),
         ];
         Self { shared, settings: Arc::clone(settings), versions: Vec::new(), room, streams_opened: AtomicUsize::new(0), tasks }
     }

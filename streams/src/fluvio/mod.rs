@@ -24,6 +24,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use connection::WithinProcess;
 pub use fluvio::Compression;
 pub use reader::{REDACT_MAP, THIN_MAP};
 use tokio::time::{Instant, sleep};
@@ -55,6 +56,8 @@ pub struct FluvioLogOptions {
     pub use_spu_local_address: bool,
     /// True if the kernel is told to acknowledge at once what it receives. Saves 40 ms per response on a real cluster.
     pub quick_ack: bool,
+    /// How to reach servers of this process without the network, records only; `None`: there are none.
+    pub within_process: Option<WithinProcess>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// Receives the adapter's events.
@@ -72,6 +75,7 @@ impl FluvioLogOptions {
             compression: Compression::None,
             use_spu_local_address: false,
             quick_ack: true,
+            within_process: None,
             timeouts: Timeouts::default(),
             observer: Arc::new(Silent),
         }

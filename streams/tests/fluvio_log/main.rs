@@ -15,4 +15,5 @@ mod runtime;
 mod site;
 mod support;
 mod topics;
+mod within_process;
 mod writers;

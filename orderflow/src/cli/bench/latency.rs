@@ -15,6 +15,7 @@ use futures_util::{Stream, StreamExt as _};
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -49,9 +50,9 @@ pub(super) async fn measure(target: &Target, rate: u32, for_seconds: u32) -> any
     let watching = tokio::spawn(watch(events, target.api.clone(), Arc::clone(&due), (warm_up + orders) as usize));
     let producer = producer(&target.sc, Duration::ZERO).await?;
     let (interval, begin) = (Duration::from_secs(1) / rate, Instant::now());
+    let mut moments = moments(begin, interval, warm_up + orders)?;
     for order in 0..warm_up + orders {
-        let moment = begin + interval * order;
-        tokio::time::sleep_until(moment).await;
+        let moment = moments.recv().await.context("nobody says when an order is due")?;
         let id = format!("l-{}-{order}", target.run);
         due.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), moment);
         producer.send(id.as_str(), place(&id)).await.context("an order cannot be produced")?;
@@ -75,6 +76,21 @@ pub(super) async fn measure(target: &Target, rate: u32, for_seconds: u32) -> any
         "visibleMilliseconds": quantiles(&visible),
         "publishedMilliseconds": quantiles(&published),
     }))
+}
+
+/// Returns the moments at which orders are due, each when it has come. A thread waits for them: a timer of the async runtime is up to 1 ms late, which would count as the system's.
+fn moments(begin: Instant, interval: Duration, count: u32) -> anyhow::Result<UnboundedReceiver<Instant>> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let tell = move || {
+        for moment in (0..count).map(|number| begin + interval * number) {
+            std::thread::sleep(moment.saturating_duration_since(Instant::now()));
+            if sender.send(moment).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("bench-pace".to_owned()).spawn(tell).context("no thread can be started")?;
+    Ok(receiver)
 }
 
 struct Times {

@@ -4,8 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -14,7 +13,7 @@ use crate::fluvio::limits::{FRAME_BYTES_MAX, READ_BYTES, WRITE_BYTES};
 use crate::fluvio::telemetry::Event;
 
 /// Writes queued frames until the connection is closed. Small frames that are queued together leave in one write.
-pub(super) async fn write_frames(mut writer: OwnedWriteHalf, mut queued: UnboundedReceiver<BytesMut>, shared: Arc<Shared>) {
+pub(super) async fn write_frames(mut writer: impl AsyncWrite + Unpin, mut queued: UnboundedReceiver<BytesMut>, shared: Arc<Shared>) {
     while let Some(mut frame) = queued.recv().await {
         while frame.len() < WRITE_BYTES {
             let Ok(next) = queued.try_recv() else { break };
@@ -29,7 +28,7 @@ pub(super) async fn write_frames(mut writer: OwnedWriteHalf, mut queued: Unbound
 }
 
 /// Reads responses and dispatches them until the connection breaks.
-pub(super) async fn read_frames(mut reader: OwnedReadHalf, shared: Arc<Shared>) {
+pub(super) async fn read_frames(mut reader: impl AsyncRead + Unpin, shared: Arc<Shared>) {
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
     loop {
         buffer.reserve(READ_BYTES);
@@ -37,9 +36,6 @@ pub(super) async fn read_frames(mut reader: OwnedReadHalf, shared: Arc<Shared>) 
             Ok(0) => return shared.close("the server closed the connection"),
             Ok(bytes) => shared.settings.observer.observe(&Event::Received { bytes }),
             Err(error) => return shared.close(&format!("reading failed: {error}")),
-        }
-        if shared.settings.quick_ack {
-            acknowledge_quickly(&reader);
         }
         loop {
             match next_frame(&mut buffer) {
@@ -68,14 +64,3 @@ fn next_frame(buffer: &mut BytesMut) -> io::Result<Option<(i32, Bytes)>> {
     frame.advance(4);
     Ok(Some((frame.get_i32(), frame)))
 }
-
-/// A real server writes a response in two pieces without TCP_NODELAY and waits for our kernel's acknowledgement in between, which it delays by 40 ms unless told otherwise. The
-/// kernel forgets the option, so it is set after every read. Failing to set it costs time and nothing else.
-#[cfg(target_os = "linux")]
-fn acknowledge_quickly(reader: &OwnedReadHalf) {
-    let stream: &tokio::net::TcpStream = reader.as_ref();
-    drop(socket2::SockRef::from(stream).set_tcp_quickack(true));
-}
-
-#[cfg(not(target_os = "linux"))]
-fn acknowledge_quickly(_reader: &OwnedReadHalf) {}
