@@ -56,11 +56,11 @@ pub(super) struct Group {
 }
 
 /// Buckets for what takes microseconds to a second: a step, a commit, an fsync.
-const FAST: &[f64] = &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+const FAST: &[f64] = &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5];
 /// Buckets for what a customer waits for; 0.61 s is the deadline of the payment step.
-const WAITED_FOR: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.61, 1.0, 2.5, 5.0, 10.0, 60.0];
+const WAITED_FOR: &[f64] = &[0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.61, 1.0, 2.5, 10.0, 60.0];
 /// Buckets for how many are taken in one go.
-const MANY: &[f64] = &[1.0, 5.0, 20.0, 50.0, 100.0, 250.0, 1_000.0, 5_000.0];
+const MANY: &[f64] = &[1.0, 5.0, 20.0, 100.0, 1_000.0];
 /// Buckets for what mostly depends on how much there is to do.
 const IDLE: &[f64] = &[0.001, 0.005, 0.025, 0.1, 0.5, 2.5];
 
