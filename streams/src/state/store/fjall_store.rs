@@ -17,7 +17,7 @@ use crate::state::StateError;
 pub struct StoreOptions {
     /// Block cache for all tasks, in bytes.
     pub cache_bytes: u64,
-    /// Memtable of one task, in bytes, before it is written out. Up to four more may wait to be written.
+    /// Memtable of one task, in bytes, before it is written out: of a small one. A large one's has a sixteenth of what the task has on disk, up to 16 MB. Up to four more may wait to be written.
     pub memtable_bytes: u64,
     /// Write-ahead log of all tasks, in bytes, before memtables are written out.
     pub journal_bytes: u64,
