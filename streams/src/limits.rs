@@ -86,6 +86,8 @@ pub const PRODUCER_QUEUE_UNIT_BYTES: usize = 512;
 pub const STORE_WRITE_BYTES: usize = 128 * 1024;
 /// Bytes of a task's commits that are not on disk before further commits wait for the disk; one commit may exceed it.
 pub const STORE_UNWRITTEN_BYTES_MAX: usize = 512 * 1024;
+/// Entries of a store that are removed together when it is cleared.
+pub const STORE_CLEAR_ENTRIES: usize = 4_096;
 /// Bytes of what a replay brings that are gathered for one write; as many again may be on their way to the disk.
 pub const STORE_LOAD_BYTES: usize = 4 * 1024 * 1024;
 /// From so many bytes on, what is written together becomes tables of its own instead of going through the write-ahead log.

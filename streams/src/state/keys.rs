@@ -7,6 +7,7 @@
 //! | `i` | timers by name | name, 0, key | due |
 //! | `c` | pending calls | id | JSON of the call |
 //! | `n` | totals | name | i64 |
+//! | `p` | progress: how far in the journal the store is | | |
 //! | `o` | progress per source | topic | next offset |
 //! | `s` | progress per sender | source topic, 0, journal, 0, partition | epoch, sequence, index |
 //! | `v` | schema: which programs can read the rest | | JSON |
@@ -14,6 +15,9 @@
 //!
 //! Values of user state say their version if it is not the first (see [`crate::topology::StoreSpec`]). The members of the runtime's own entries are as `streams/tests/golden/` has them: JSON gets new
 //! optional members only, and anything else is another layout, which the schema names.
+
+/// Key of the progress: a store that has none counts as empty, whatever else is in it.
+pub const PROGRESS: &[u8] = b"p";
 
 /// Returns the key of a user entry.
 pub fn user(store: &str, key: &str) -> Vec<u8> {

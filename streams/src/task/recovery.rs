@@ -11,10 +11,8 @@ use super::{Phase, Stop, Task};
 use crate::journal::{Cursor, Fold, JournalError, JournalRecord, Meaning, RestorePoint};
 use crate::limits::{REPLAY_RECORDS_CHEAP, RESTORE_POINT_RECORDS};
 use crate::processor::StateReader;
-use crate::state::{Change, StateError};
+use crate::state::{Change, StateError, keys};
 
-/// Entry key of the progress.
-pub(super) const KEY: &[u8] = b"p";
 /// Changes that a replay gathers before it writes them.
 const REPLAY_CHANGES_MAX: usize = 4_096;
 
@@ -32,13 +30,13 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn load(store: &dyn StateReader) -> Result<Self, StateError> {
-        let Some(bytes) = store.get(KEY)? else { return Ok(Self::default()) };
+        let Some(bytes) = store.get(keys::PROGRESS)? else { return Ok(Self::default()) };
         rmp_serde::from_slice(&bytes).map_err(|error| StateError::Entry { key: "progress".to_owned(), detail: error.to_string() })
     }
 
     pub(super) fn change(&self) -> Change {
         let bytes = rmp_serde::to_vec(self).unwrap_or_else(|error| panic!("progress serializes: {error}"));
-        (KEY.to_vec(), Some(bytes))
+        (keys::PROGRESS.to_vec(), Some(bytes))
     }
 }
 

@@ -13,11 +13,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::run::Run;
-use super::{Phase, Stop, Task, recovery};
+use super::{Phase, Stop, Task};
 use crate::journal::{Kept, RestorePoint, Transaction};
 use crate::limits::{JOURNAL_RECORD_BYTES_MAX, KEPT_BYTES_MAX, KEPT_BYTES_MIN, KEPT_ENTRIES_PAGE_MAX, KEPT_ENTRY_BYTES, SNAPSHOT_BYTES_MIN, SNAPSHOT_EVERY_MS};
 use crate::processor::Entry;
-use crate::state::StateError;
+use crate::state::{StateError, keys};
 
 /// Of the record's bytes, what is neither entries nor effects.
 const HEADER_BYTES: usize = 16 * 1024;
@@ -181,7 +181,7 @@ impl Task {
             from = [last.as_slice(), &[0]].concat();
             for entry in page {
                 // What this run changes stands in its changes.
-                if entry.0 == recovery::KEY || run.changes.contains_key(&entry.0) {
+                if entry.0 == keys::PROGRESS || run.changes.contains_key(&entry.0) {
                     continue;
                 }
                 bytes += entry_bytes(&entry);
