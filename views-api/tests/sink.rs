@@ -219,7 +219,7 @@ async fn a_database_that_is_dropped_under_its_sinks_is_written_anew() {
         }
         for id in &counters {
             until("the counter is whole", || async {
-                world.store.inner.get(&view(), &[id.clone()]).await.unwrap().pop().is_some_and(|found| found.value["value"] == value)
+                world.store.inner.get(&view(), std::slice::from_ref(id)).await.unwrap().pop().is_some_and(|found| found.value["value"] == value)
             })
             .await;
         }
