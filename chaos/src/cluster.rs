@@ -1,7 +1,9 @@
 //! The processes of one system, its roles split among them: a broker, who decides on orders, who calls the provider, who follows, who serves, and one that shares the tasks of all of these, so
 //! that they move whenever somebody is killed.
 
+use std::collections::hash_map::RandomState;
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
@@ -60,7 +62,7 @@ pub(crate) struct Settings {
 impl Cluster {
     /// Starts all processes and waits until they are ready.
     pub(crate) async fn start(options: &Options, provider: &str) -> Result<Self, Error> {
-        let (sc, spu) = broker_addresses(Ipv4Addr::LOCALHOST, options.seed)?;
+        let (sc, spu) = broker_addresses(Ipv4Addr::LOCALHOST)?;
         let settings = Settings::new(&options.scene(), provider)?;
         let mut processes = Vec::new();
         for (index, (name, flags)) in ROLES.into_iter().enumerate() {
@@ -144,9 +146,10 @@ impl Settings {
     }
 }
 
-/// Returns the addresses that the broker of a run has whenever it is started again: control plane and data plane.
-pub(crate) fn broker_addresses(host: Ipv4Addr, seed: u64) -> Result<(String, String), Error> {
-    let mut random = Random::of(seed ^ u64::from(std::process::id()), 0);
+/// Returns the addresses that the broker of a run has whenever it is started again: control plane and data plane. They do not follow from the seed: runs of the same seed at the same time would
+/// find the same ports free.
+pub(crate) fn broker_addresses(host: Ipv4Addr) -> Result<(String, String), Error> {
+    let mut random = Random::of(RandomState::new().build_hasher().finish(), 0);
     Ok((free_address(host, &mut random)?, free_address(host, &mut random)?))
 }
 

@@ -43,7 +43,7 @@ impl Fleet {
 
     /// Starts them with the broker at another address of this machine.
     pub(crate) async fn start_on(host: Ipv4Addr, scene: &Scene, provider: &str, standbys: usize) -> Result<Self, Error> {
-        let (sc, spu) = broker_addresses(host, scene.seed)?;
+        let (sc, spu) = broker_addresses(host)?;
         let settings = Settings::new(scene, provider)?;
         let mut broker = settings.process("broker", &["--roles=broker"], vec![format!("--sc-addr={sc}"), format!("--spu-addr={spu}")])?;
         broker.start().await?;

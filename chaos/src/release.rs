@@ -147,7 +147,7 @@ struct Replicas<'a> {
 
 impl<'a> Replicas<'a> {
     async fn start(options: &'a Options, provider: &str) -> Result<Self, Error> {
-        let (sc, spu) = broker_addresses(Ipv4Addr::LOCALHOST, options.scene.seed)?;
+        let (sc, spu) = broker_addresses(Ipv4Addr::LOCALHOST)?;
         let settings = Settings::new(&options.scene, provider)?;
         let mut broker = settings.process("broker", &["--roles=broker"], vec![format!("--sc-addr={sc}"), format!("--spu-addr={spu}")])?;
         broker.start().await?;

@@ -272,7 +272,11 @@ mod tests {
         for entry in std::fs::read_dir(from).expect("a directory") {
             let entry = entry.expect("an entry");
             let target = to.join(entry.file_name());
-            if entry.path().is_dir() { copy(&entry.path(), &target) } else { drop(std::fs::copy(entry.path(), target).expect("a file")) }
+            if entry.path().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                std::fs::copy(entry.path(), target).expect("a file");
+            }
         }
     }
 
