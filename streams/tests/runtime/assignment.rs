@@ -8,12 +8,12 @@ use std::time::Duration;
 use fluvio_streams::assignment::TaskId;
 use fluvio_streams::lifeline::Lifeline;
 use fluvio_streams::log::memory::MemoryLog;
-use fluvio_streams::log::{Log, LogError, NewTopic, Offsets, Reader, Writer};
+use fluvio_streams::log::{Log, LogError, Writer};
 use fluvio_streams::runtime::{AssignmentOptions, Options, QueryError, Runtime};
 use fluvio_streams::state::store::MemoryStores;
 use fluvio_streams::telemetry::Phase;
-use fluvio_streams::topology::Routing;
 
+use super::altered::{Alteration, Altered};
 use super::{business, counted, deposit, events, eventually, options};
 
 const TOPIC: &str = "bank-assignment";
@@ -202,31 +202,15 @@ async fn the_state_of_a_task_is_read_where_it_runs_and_where_it_is_followed() {
     assert_eq!((owners, followers, others), (1, 1, 1));
 }
 
-/// A log that lets nobody write to journals: tasks on it fail and fail again.
-struct WithoutJournals(MemoryLog);
+/// Lets nobody write to journals: tasks fail and fail again.
+struct WithoutJournals;
 
 #[async_trait::async_trait]
-impl Log for WithoutJournals {
-    async fn ensure_topic(&self, topic: &NewTopic) -> Result<(), LogError> {
-        self.0.ensure_topic(topic).await
-    }
-
-    async fn partitions(&self, topic: &str) -> Result<u32, LogError> {
-        self.0.partitions(topic).await
-    }
-
-    async fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, LogError> {
-        self.0.offsets(topic, partition).await
-    }
-
-    async fn read(&self, topic: &str, partition: u32, from: i64, routing: Option<&Routing>) -> Result<Box<dyn Reader>, LogError> {
-        self.0.read(topic, partition, from, routing).await
-    }
-
-    async fn writer(&self, topic: &str, partition: u32) -> Result<Arc<dyn Writer>, LogError> {
+impl Alteration for WithoutJournals {
+    async fn writer(&self, inner: &MemoryLog, topic: &str, partition: u32) -> Result<Arc<dyn Writer>, LogError> {
         match topic.ends_with("-journal") {
             true => Err(LogError::Refused { action: format!("to write to {topic}"), detail: "as the test wants it".to_owned() }),
-            false => self.0.writer(topic, partition).await,
+            false => inner.writer(topic, partition).await,
         }
     }
 }
@@ -235,7 +219,7 @@ impl Log for WithoutJournals {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_fails_and_is_given_away_is_let_go() {
     let log = log();
-    let failing = start_on(Arc::new(WithoutJournals(log.clone())), "i-0", 0).await;
+    let failing = start_on(Arc::new(Altered { inner: log.clone(), by: WithoutJournals }), "i-0", 0).await;
     eventually("every task fails", || count(&failing, Phase::Waiting) == TASKS).await;
     let second = start(&log, "i-1", 0).await;
     eventually("the other runs its half", || count(&second, Phase::Running) == TASKS / 2).await;

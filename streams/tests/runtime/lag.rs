@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use fluvio_streams::log::memory::MemoryLog;
-use fluvio_streams::log::{Log, LogError, NewTopic, Offsets, Reader, Writer};
+use fluvio_streams::log::{Log, LogError, Writer};
 use fluvio_streams::partitioner::partition_for;
 use fluvio_streams::record::NewRecord;
 use fluvio_streams::runtime::{Options, Runtime};
 use fluvio_streams::state::store::MemoryStores;
 use fluvio_streams::telemetry::{Event, Observer};
-use fluvio_streams::topology::Routing;
 use tokio::sync::watch;
 
+use super::altered::{Alteration, Altered};
 use super::{business, events, eventually, log, options};
 
 /// Remembers what was told last: lag by source, what is left to restore, and ages of records.
@@ -47,11 +47,19 @@ impl Observer for Told {
     }
 }
 
-/// A log whose journals are held: what is appended to them waits until they are let go.
+/// Holds the journals: what is appended to them waits until they are let go.
 #[derive(Clone)]
-struct HeldLog {
-    inner: MemoryLog,
-    is_held: watch::Sender<bool>,
+struct Held(watch::Sender<bool>);
+
+#[async_trait]
+impl Alteration for Held {
+    async fn writer(&self, inner: &MemoryLog, topic: &str, partition: u32) -> Result<Arc<dyn Writer>, LogError> {
+        let inner = inner.writer(topic, partition).await?;
+        Ok(match topic.ends_with("-journal") {
+            true => Arc::new(HeldWriter { inner, is_held: self.0.subscribe() }),
+            false => inner,
+        })
+    }
 }
 
 struct HeldWriter {
@@ -67,33 +75,6 @@ impl Writer for HeldWriter {
     }
 }
 
-#[async_trait]
-impl Log for HeldLog {
-    async fn ensure_topic(&self, topic: &NewTopic) -> Result<(), LogError> {
-        self.inner.ensure_topic(topic).await
-    }
-
-    async fn partitions(&self, topic: &str) -> Result<u32, LogError> {
-        self.inner.partitions(topic).await
-    }
-
-    async fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, LogError> {
-        self.inner.offsets(topic, partition).await
-    }
-
-    async fn read(&self, topic: &str, partition: u32, from: i64, routing: Option<&Routing>) -> Result<Box<dyn Reader>, LogError> {
-        self.inner.read(topic, partition, from, routing).await
-    }
-
-    async fn writer(&self, topic: &str, partition: u32) -> Result<Arc<dyn Writer>, LogError> {
-        let inner = self.inner.writer(topic, partition).await?;
-        Ok(match topic.ends_with("-journal") {
-            true => Arc::new(HeldWriter { inner, is_held: self.is_held.subscribe() }),
-            false => inner,
-        })
-    }
-}
-
 /// Appends a deposit with this timestamp; -1: as a broker that has lost it.
 fn deposit(log: &MemoryLog, timestamp_ms: i64) {
     let value = r#"{"type":"Deposit","account":"a-1","amount":1}"#;
@@ -105,12 +86,13 @@ fn deposit(log: &MemoryLog, timestamp_ms: i64) {
 async fn lag_grows_while_the_journal_takes_nothing_and_is_gone_afterwards() {
     let memory = log();
     let told = Arc::new(Told::default());
-    let held = HeldLog { inner: memory.clone(), is_held: watch::Sender::new(false) };
-    let options = Options { observer: told.clone(), ..options(Arc::new(held.clone()), Arc::new(MemoryStores::default())) };
+    let held = Held(watch::Sender::new(false));
+    let log: Arc<dyn Log> = Arc::new(Altered { inner: memory.clone(), by: held.clone() });
+    let options = Options { observer: told.clone(), ..options(log, Arc::new(MemoryStores::default())) };
     let runtime = Runtime::start(&business::topology(), options.clone()).await.expect("it starts");
     deposit(&memory, -1);
     eventually("the first is taken", || events(&memory, "till-events", "Deposited").len() == 1).await;
-    held.is_held.send_replace(true);
+    held.0.send_replace(true);
     for _ in 0..1_000 {
         deposit(&memory, -1);
     }
@@ -120,7 +102,7 @@ async fn lag_grows_while_the_journal_takes_nothing_and_is_gone_afterwards() {
         deposit(&memory, -1);
     }
     eventually("a thousand more wait, and have waited for more than a second", || told.behind().0 >= before + 1_000 && told.behind().1 > 1_000).await;
-    held.is_held.send_replace(false);
+    held.0.send_replace(false);
     eventually("all are taken", || told.behind() == (0, 0) && events(&memory, "till-events", "Deposited").len() == 2_001).await;
     runtime.stop().await;
     // Whoever comes with an empty store reads the journal, and tells how much is left: less and less.

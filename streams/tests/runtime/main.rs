@@ -1,5 +1,6 @@
 //! The runtime on an in-memory log: tasks start, restore, stop and start again, also on a log that lies about what landed.
 
+mod altered;
 mod assignment;
 mod breaker;
 #[path = "../support/business.rs"]
@@ -176,8 +177,9 @@ async fn a_call_that_was_not_answered_is_made_again_and_said_to_be_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn doubtful_appends_are_settled() {
     let log = log();
-    let flaky = Arc::new(flaky::FlakyLog::new(log.clone()));
-    let runtime = Runtime::start(&business::topology(), options(flaky.clone(), Arc::new(MemoryStores::default()))).await.expect("it starts");
+    let flaky = flaky::Flaky::default();
+    let altered = Arc::new(altered::Altered { inner: log.clone(), by: flaky.clone() });
+    let runtime = Runtime::start(&business::topology(), options(altered, Arc::new(MemoryStores::default()))).await.expect("it starts");
     let mut expected = BTreeMap::new();
     let mut deposits = 0;
     while flaky.faults() < 30 {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use fluvio_streams::limits::SOURCE_WAIT_MAX;
 use fluvio_streams::log::memory::MemoryLog;
-use fluvio_streams::log::{Fetched, Log, LogError, NewTopic, Offsets, Reader, Writer};
+use fluvio_streams::log::{Fetched, LogError, Reader};
 use fluvio_streams::processor::{Context, Failure, Input, Processor};
 use fluvio_streams::record::NewRecord;
 use fluvio_streams::runtime::{Runtime, TaskStatus};
@@ -16,6 +16,7 @@ use fluvio_streams::state::store::MemoryStores;
 use fluvio_streams::telemetry::Phase;
 use fluvio_streams::topology::{ProcessorSpec, Routing, Source, Topology};
 
+use super::altered::{Alteration, Altered};
 use super::{eventually, options};
 
 const COMMANDS: &str = "commands";
@@ -62,14 +63,48 @@ fn topology(kitchen: &Arc<Kitchen>) -> Topology {
     Topology { application: "shop".into(), processors: vec![processor] }
 }
 
-/// A log of which one topic is slow, or refused.
+/// Makes one topic slow, or refuses it.
 #[derive(Clone)]
-struct HamperedLog {
-    inner: MemoryLog,
+struct Hampered {
     topic: &'static str,
     is_refused: Arc<AtomicBool>,
     delay: Duration,
 }
+
+impl Alteration for Hampered {
+    fn reader(&self, topic: &str, reader: Box<dyn Reader>) -> Box<dyn Reader> {
+        match topic == self.topic {
+            true => Box::new(HamperedReader { inner: reader, by: self.clone() }),
+            false => reader,
+        }
+    }
+}
+
+struct HamperedReader {
+    inner: Box<dyn Reader>,
+    by: Hampered,
+}
+
+#[async_trait]
+impl Reader for HamperedReader {
+    async fn next(&mut self) -> Result<Fetched, LogError> {
+        if !self.by.delay.is_zero() {
+            tokio::time::sleep(self.by.delay).await;
+        }
+        let refused = async {
+            while !self.by.is_refused.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = refused => Err(LogError::Refused { action: "reading".to_owned(), detail: "there is no SmartModule `thin-map`".to_owned() }),
+            fetched = self.inner.next() => fetched,
+        }
+    }
+}
+
+type HamperedLog = Altered<Hampered>;
 
 impl HamperedLog {
     fn new(topic: &'static str, delay: Duration) -> Self {
@@ -77,7 +112,7 @@ impl HamperedLog {
         for topic in topology(&Arc::default()).topics() {
             inner.create(&topic, 1);
         }
-        Self { inner, topic, is_refused: Arc::default(), delay }
+        Self { inner, by: Hampered { topic, is_refused: Arc::default(), delay } }
     }
 
     fn place(&self, order: usize, timestamp_ms: i64) {
@@ -95,63 +130,11 @@ impl HamperedLog {
 
     /// Refuses the topic from now on, as a broker does that cannot run a SmartModule any more: a moment after the stream was opened.
     fn refuse(&self, is_refused: bool) {
-        self.is_refused.store(is_refused, Ordering::Relaxed);
+        self.by.is_refused.store(is_refused, Ordering::Relaxed);
     }
 
     async fn start(&self, kitchen: &Arc<Kitchen>) -> Runtime {
         Runtime::start(&topology(kitchen), options(Arc::new(self.clone()), Arc::new(MemoryStores::default()))).await.expect("it starts")
-    }
-}
-
-#[async_trait]
-impl Log for HamperedLog {
-    async fn ensure_topic(&self, topic: &NewTopic) -> Result<(), LogError> {
-        self.inner.ensure_topic(topic).await
-    }
-
-    async fn partitions(&self, topic: &str) -> Result<u32, LogError> {
-        self.inner.partitions(topic).await
-    }
-
-    async fn offsets(&self, topic: &str, partition: u32) -> Result<Offsets, LogError> {
-        self.inner.offsets(topic, partition).await
-    }
-
-    async fn read(&self, topic: &str, partition: u32, from: i64, routing: Option<&Routing>) -> Result<Box<dyn Reader>, LogError> {
-        let reader = self.inner.read(topic, partition, from, routing).await?;
-        if topic != self.topic {
-            return Ok(reader);
-        }
-        Ok(Box::new(HamperedReader { inner: reader, is_refused: self.is_refused.clone(), delay: self.delay }))
-    }
-
-    async fn writer(&self, topic: &str, partition: u32) -> Result<Arc<dyn Writer>, LogError> {
-        self.inner.writer(topic, partition).await
-    }
-}
-
-struct HamperedReader {
-    inner: Box<dyn Reader>,
-    is_refused: Arc<AtomicBool>,
-    delay: Duration,
-}
-
-#[async_trait]
-impl Reader for HamperedReader {
-    async fn next(&mut self) -> Result<Fetched, LogError> {
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
-        }
-        let refused = async {
-            while !self.is_refused.load(Ordering::Relaxed) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = refused => Err(LogError::Refused { action: "reading".to_owned(), detail: "there is no SmartModule `thin-map`".to_owned() }),
-            fetched = self.inner.next() => fetched,
-        }
     }
 }
 
