@@ -12,8 +12,9 @@ use crate::limits::{JOIN_PARTNERS_MAX, JOIN_PARTNERS_PAGE, WINDOW_SPAN_MS_MAX, W
 use crate::processor::{Context, Failure, Timer};
 use crate::state::StateError;
 use crate::topology::StoreSpec;
+use crate::window::closing::Closing;
 use crate::window::places;
-use crate::window::stream_time::{Clock, StreamTime};
+use crate::window::stream_time::Clock;
 use crate::window::windows::bounded;
 use crate::window::{Window, WindowsError};
 
@@ -140,13 +141,11 @@ pub struct StreamStream<L, R> {
     windows: JoinWindows,
     tells_alone: bool,
     late_total: Option<&'static str>,
-    time: StreamTime,
+    closing: Closing,
     left: Waiting,
     right: Waiting,
     /// Store, in the order in which records are forgotten: place, side, number, key.
     ends: String,
-    /// The one timer that goes on with forgetting.
-    forget_timer: String,
     values: PhantomData<fn() -> (L, R)>,
 }
 
@@ -156,11 +155,10 @@ impl<L, R> Clone for StreamStream<L, R> {
             windows: self.windows,
             tells_alone: self.tells_alone,
             late_total: self.late_total,
-            time: self.time.clone(),
+            closing: self.closing.clone(),
             left: self.left.clone(),
             right: self.right.clone(),
             ends: self.ends.clone(),
-            forget_timer: self.forget_timer.clone(),
             values: PhantomData,
         }
     }
@@ -227,16 +225,14 @@ impl<L: Serialize + DeserializeOwned + Clone, R: Serialize + DeserializeOwned + 
     /// [`WindowsError`] naming the setting that is out of its range.
     pub fn inner_join(name: &str, windows: JoinWindows) -> Result<Self, WindowsError> {
         windows.check()?;
-        let time = StreamTime::new(name);
         Ok(Self {
-            time: windows.idle_ms.map_or_else(|| time.clone(), |idle_ms| time.clone().idle(idle_ms)),
+            closing: Closing::new(name, format!("{name}-forget"), windows.grace_ms, windows.idle_ms),
             windows,
             tells_alone: false,
             late_total: None,
             left: Waiting { store: format!("{name}-left"), side: 'l' },
             right: Waiting { store: format!("{name}-right"), side: 'r' },
             ends: format!("{name}-ends"),
-            forget_timer: format!("{name}-forget"),
             values: PhantomData,
         })
     }
@@ -257,12 +253,12 @@ impl<L: Serialize + DeserializeOwned + Clone, R: Serialize + DeserializeOwned + 
     /// Returns its stores, for [`crate::topology::ProcessorSpec::stores`].
     pub fn stores(&self) -> Vec<StoreSpec> {
         let own = [StoreSpec::of::<Kept<L>>(&self.left.store), StoreSpec::of::<Kept<R>>(&self.right.store), StoreSpec::of::<()>(&self.ends)];
-        self.time.stores().into_iter().chain(own).collect()
+        self.closing.stores().into_iter().chain(own).collect()
     }
 
     /// Returns the names of its timers, for [`crate::processor::Processor::timers`].
     pub fn timers(&self) -> Vec<String> {
-        [self.time.timers(), vec![self.forget_timer.clone()]].concat()
+        self.closing.timers()
     }
 
     /// Takes a record of the left stream that happened at `time_ms` (see [`crate::window::event_time_ms`]).
@@ -307,16 +303,9 @@ impl<L: Serialize + DeserializeOwned + Clone, R: Serialize + DeserializeOwned + 
     /// # Errors
     /// [`StateError`] if the store fails or a value does not decode.
     pub fn on_timer(&self, cx: &mut Context<'_>, timer: &Timer) -> Result<Option<Vec<Alone<L>>>, StateError> {
-        if timer.name != self.forget_timer && !self.time.is_timer(timer) {
-            return Ok(None);
-        }
-        let before = self.time.load(cx)?;
-        let mut clock = before.clone();
-        clock.expected_ms = clock.first_end_ms.map(|end_ms| end_ms + self.windows.grace_ms);
-        self.time.tick(&mut clock, timer, cx);
-        let alone = self.forget(cx, &mut clock)?;
-        self.time.save(cx, &before, &mut clock)?;
-        Ok(Some(alone))
+        let mut alone = Vec::new();
+        let is_own = self.closing.on_timer(cx, timer, |cx, last, closed_to_ms| self.forget(cx, last, closed_to_ms, &mut alone))?;
+        Ok(is_own.then_some(alone))
     }
 
     fn observe(
@@ -326,16 +315,17 @@ impl<L: Serialize + DeserializeOwned + Clone, R: Serialize + DeserializeOwned + 
         take: impl FnOnce(&mut Context<'_>, &mut Clock, i64) -> Result<Vec<(L, R)>, Failure>,
     ) -> Result<Joins<L, R>, Failure> {
         let time_ms = bounded(time_ms);
-        let before = self.time.load(cx)?;
-        let mut clock = before.clone();
-        let is_late = time_ms + self.windows.grace_ms < clock.observe(time_ms);
-        let pairs = if is_late { Vec::new() } else { take(cx, &mut clock, time_ms)? };
-        if let Some(total) = self.late_total.filter(|_| is_late) {
-            cx.add_total(total, 1)?;
-        }
-        let alone = self.forget(cx, &mut clock)?;
-        self.time.save(cx, &before, &mut clock)?;
-        Ok(Joins { pairs, alone, is_late })
+        let mut alone = Vec::new();
+        let observe = |cx: &mut Context<'_>, clock: &mut Clock| {
+            let is_late = time_ms + self.windows.grace_ms < clock.observe(time_ms);
+            let pairs = if is_late { Vec::new() } else { take(cx, clock, time_ms)? };
+            if let Some(total) = self.late_total.filter(|_| is_late) {
+                cx.add_total(total, 1)?;
+            }
+            Ok((pairs, is_late))
+        };
+        let seen = self.closing.step(cx, observe, |cx, last, closed_to_ms| self.forget(cx, last, closed_to_ms, &mut alone));
+        seen.map(|(pairs, is_late)| Joins { pairs, alone, is_late })
     }
 
     /// Lets a record wait until stream time has passed `window` and the grace.
@@ -348,27 +338,8 @@ impl<L: Serialize + DeserializeOwned + Clone, R: Serialize + DeserializeOwned + 
         clock.opened(window.end_ms, &end);
     }
 
-    /// Forgets what stream time has passed, the first to end first: so much as one step may; the rest is the next one's.
-    fn forget(&self, cx: &mut Context<'_>, clock: &mut Clock) -> Result<Vec<Alone<L>>, StateError> {
-        let grace_ms = self.windows.grace_ms;
-        let mut alone = Vec::new();
-        if let (Some(stream_ms), Some(first_end_ms)) = (clock.stream_ms, clock.first_end_ms)
-            && first_end_ms + grace_ms <= stream_ms
-        {
-            let mut last = clock.cursor.take().unwrap_or_else(|| places::before_end(first_end_ms));
-            let rest = self.forget_from(cx, &mut last, stream_ms - grace_ms, &mut alone)?;
-            clock.first_end_ms = rest.map(|window| window.end_ms);
-            if rest.is_some_and(|window| window.end_ms + grace_ms <= stream_ms) {
-                clock.cursor = Some(last);
-                cx.set_timer(&self.forget_timer, "", cx.now_ms())?;
-            }
-        }
-        clock.expected_ms = clock.first_end_ms.map(|end_ms| end_ms + grace_ms);
-        Ok(alone)
-    }
-
     /// Forgets records after the place `last`, which is moved along, that end by `closed_to_ms`; returns the window of the first one that is left.
-    fn forget_from(&self, cx: &mut Context<'_>, last: &mut String, closed_to_ms: i64, alone: &mut Vec<Alone<L>>) -> Result<Option<Window>, StateError> {
+    fn forget(&self, cx: &mut Context<'_>, last: &mut String, closed_to_ms: i64, alone: &mut Vec<Alone<L>>) -> Result<Option<Window>, StateError> {
         let (mut bytes, mut count) = (0, 0);
         for (place, _) in cx.scan::<Box<RawValue>>(&self.ends, "", Some(last), WINDOWS_CLOSED_MAX + 1)? {
             let (window, rest) = places::parse(&place)?;

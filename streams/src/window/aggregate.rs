@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::stream_time::{Clock, StreamTime};
+use super::closing::Closing;
+use super::stream_time::Clock;
 use super::windows::{Shape, Window, Windows, WindowsError, bounded, fixed};
 use super::{places, sessions};
 use crate::limits::{WINDOWS_CLOSED_BYTES_MAX, WINDOWS_CLOSED_MAX};
@@ -90,13 +91,11 @@ pub struct WindowedAggregate<A> {
     windows: Windows,
     combine: fn(A, A) -> A,
     late_total: Option<&'static str>,
-    time: StreamTime,
+    closing: Closing,
     /// Store, ordered by the end of windows: place -> value.
     values: String,
     /// Store of sessions: place by key -> start.
     sessions: String,
-    /// The one timer that goes on with closing.
-    close_timer: String,
 }
 
 impl<A> Clone for WindowedAggregate<A> {
@@ -105,10 +104,9 @@ impl<A> Clone for WindowedAggregate<A> {
             windows: self.windows,
             combine: self.combine,
             late_total: self.late_total,
-            time: self.time.clone(),
+            closing: self.closing.clone(),
             values: self.values.clone(),
             sessions: self.sessions.clone(),
-            close_timer: self.close_timer.clone(),
         }
     }
 }
@@ -126,15 +124,13 @@ impl<A: Clone + Serialize + DeserializeOwned> WindowedAggregate<A> {
     /// [`WindowsError`] naming the setting that is out of its range.
     pub fn new(name: &str, windows: Windows, combine: fn(A, A) -> A) -> Result<Self, WindowsError> {
         windows.check()?;
-        let time = StreamTime::new(name);
         Ok(Self {
-            time: windows.idle_ms.map_or_else(|| time.clone(), |idle_ms| time.clone().idle(idle_ms)),
+            closing: Closing::new(name, format!("{name}-close"), windows.grace_ms, windows.idle_ms),
             windows,
             combine,
             late_total: None,
             values: format!("{name}-windows"),
             sessions: format!("{name}-sessions"),
-            close_timer: format!("{name}-close"),
         })
     }
 
@@ -145,7 +141,7 @@ impl<A: Clone + Serialize + DeserializeOwned> WindowedAggregate<A> {
 
     /// Returns its stores, for [`crate::topology::ProcessorSpec::stores`]. That of values has the aggregate's type; to give it versions, take it out by its name, `<aggregate>-windows`.
     pub fn stores(&self) -> Vec<StoreSpec> {
-        let mut stores = self.time.stores();
+        let mut stores = self.closing.stores();
         stores.push(StoreSpec::of::<A>(&self.values));
         if matches!(self.windows.shape, Shape::Session { .. }) {
             stores.push(StoreSpec::of::<i64>(&self.sessions));
@@ -155,7 +151,7 @@ impl<A: Clone + Serialize + DeserializeOwned> WindowedAggregate<A> {
 
     /// Returns the names of its timers, for [`crate::processor::Processor::timers`].
     pub fn timers(&self) -> Vec<String> {
-        [self.time.timers(), vec![self.close_timer.clone()]].concat()
+        self.closing.timers()
     }
 
     /// Takes the value of a record of `key` that happened at `time_ms` (see [`super::event_time_ms`]), and says what it has changed.
@@ -164,20 +160,21 @@ impl<A: Clone + Serialize + DeserializeOwned> WindowedAggregate<A> {
     /// [`StateError`] if the store fails or a value does not decode.
     pub fn observe(&self, cx: &mut Context<'_>, key: &str, time_ms: i64, value: A) -> Result<Observation<A>, StateError> {
         let time_ms = bounded(time_ms);
-        let before = self.time.load(cx)?;
-        let mut clock = before.clone();
-        let closed_to_ms = clock.observe(time_ms) - self.windows.grace_ms;
-        let mut seen = match self.windows.shape {
-            Shape::Fixed { size_ms, advance_ms } => self.add(cx, key, fixed(size_ms, advance_ms, time_ms), closed_to_ms, &value)?,
-            Shape::Session { gap_ms } => self.join(cx, key, Window { start_ms: time_ms, end_ms: time_ms + gap_ms }, closed_to_ms, value)?,
+        let mut closed = Vec::new();
+        let take = |cx: &mut Context<'_>, clock: &mut Clock| {
+            let closed_to_ms = clock.observe(time_ms) - self.windows.grace_ms;
+            let seen = match self.windows.shape {
+                Shape::Fixed { size_ms, advance_ms } => self.add(cx, key, fixed(size_ms, advance_ms, time_ms), closed_to_ms, &value)?,
+                Shape::Session { gap_ms } => self.join(cx, key, Window { start_ms: time_ms, end_ms: time_ms + gap_ms }, closed_to_ms, value)?,
+            };
+            seen.updated.iter().for_each(|updated| clock.opened(updated.window.end_ms, &places::place(updated.window, &updated.key)));
+            if let Some(total) = self.late_total.filter(|_| seen.is_late()) {
+                cx.add_total(total, 1)?;
+            }
+            Ok(seen)
         };
-        seen.updated.iter().for_each(|updated| clock.opened(updated.window.end_ms, &places::place(updated.window, &updated.key)));
-        if let Some(total) = self.late_total.filter(|_| seen.is_late()) {
-            cx.add_total(total, 1)?;
-        }
-        seen.closed = self.close(cx, &mut clock)?;
-        self.time.save(cx, &before, &mut clock)?;
-        Ok(seen)
+        let seen = self.closing.step(cx, take, |cx, last, closed_to_ms| self.close(cx, last, closed_to_ms, &mut closed));
+        seen.map(|seen| Observation { closed, ..seen })
     }
 
     /// Takes a timer. Returns `None` if it is not one of the aggregate's, else windows that are closed by it: final. The processor must then not refuse the input: a timer that is taken
@@ -186,16 +183,9 @@ impl<A: Clone + Serialize + DeserializeOwned> WindowedAggregate<A> {
     /// # Errors
     /// [`StateError`] if the store fails or a value does not decode.
     pub fn on_timer(&self, cx: &mut Context<'_>, timer: &Timer) -> Result<Option<Vec<Windowed<A>>>, StateError> {
-        if timer.name != self.close_timer && !self.time.is_timer(timer) {
-            return Ok(None);
-        }
-        let before = self.time.load(cx)?;
-        let mut clock = before.clone();
-        clock.expected_ms = clock.first_end_ms.map(|end_ms| end_ms + self.windows.grace_ms);
-        self.time.tick(&mut clock, timer, cx);
-        let closed = self.close(cx, &mut clock)?;
-        self.time.save(cx, &before, &mut clock)?;
-        Ok(Some(closed))
+        let mut closed = Vec::new();
+        let is_own = self.closing.on_timer(cx, timer, |cx, last, closed_to_ms| self.close(cx, last, closed_to_ms, &mut closed))?;
+        Ok(is_own.then_some(closed))
     }
 
     /// Returns the value of a key in an open window; of a session, as it was reported last.
@@ -257,33 +247,10 @@ impl<A: Clone + Serialize + DeserializeOwned> WindowedAggregate<A> {
         Windowed { key: key.to_owned(), window, value }
     }
 
-    /// Closes windows that stream time has closed, the first to end first: so many as one step may; the rest is the next one's.
-    ///
-    /// Windows that are still to come end after all of these, so what was searched once is never searched again: not even what is left of deleted entries in a store.
-    fn close(&self, cx: &mut Context<'_>, clock: &mut Clock) -> Result<Vec<Windowed<A>>, StateError> {
-        let grace_ms = self.windows.grace_ms;
-        let mut closed = Vec::new();
-        if let (Some(stream_ms), Some(first_end_ms)) = (clock.stream_ms, clock.first_end_ms)
-            && first_end_ms + grace_ms <= stream_ms
-        {
-            let from = clock.cursor.take().unwrap_or_else(|| places::before_end(first_end_ms));
-            let rest = self.close_from(cx, &from, stream_ms - grace_ms, &mut closed)?;
-            clock.first_end_ms = rest.map(|window| window.end_ms);
-            if let (Some(window), Some(last)) = (rest, closed.last())
-                && window.end_ms + grace_ms <= stream_ms
-            {
-                clock.cursor = Some(places::place(last.window, &last.key));
-                cx.set_timer(&self.close_timer, "", cx.now_ms())?;
-            }
-        }
-        clock.expected_ms = clock.first_end_ms.map(|end_ms| end_ms + grace_ms);
-        Ok(closed)
-    }
-
-    /// Closes windows after the place `from` that end by `closed_to_ms`, and returns the first one that is left.
-    fn close_from(&self, cx: &mut Context<'_>, from: &str, closed_to_ms: i64, closed: &mut Vec<Windowed<A>>) -> Result<Option<Window>, StateError> {
+    /// Closes windows after the place `last`, which is moved along, that end by `closed_to_ms`; returns the first one that is left.
+    fn close(&self, cx: &mut Context<'_>, last: &mut String, closed_to_ms: i64, closed: &mut Vec<Windowed<A>>) -> Result<Option<Window>, StateError> {
         let mut bytes = 0;
-        for (place, raw) in cx.scan::<Box<RawValue>>(&self.values, "", Some(from), WINDOWS_CLOSED_MAX + 1)? {
+        for (place, raw) in cx.scan::<Box<RawValue>>(&self.values, "", Some(last), WINDOWS_CLOSED_MAX + 1)? {
             let (window, key) = places::parse(&place)?;
             bytes += 2 * place.len() + raw.get().len();
             let is_too_much = closed.len() >= WINDOWS_CLOSED_MAX || (bytes > WINDOWS_CLOSED_BYTES_MAX && !closed.is_empty());
@@ -296,6 +263,7 @@ impl<A: Clone + Serialize + DeserializeOwned> WindowedAggregate<A> {
             }
             cx.delete(&self.values, &place);
             closed.push(Windowed { key: key.to_owned(), window, value });
+            *last = place;
         }
         Ok(None)
     }

@@ -23,6 +23,7 @@
 //! Where to start reading: [`WindowedAggregate`], then [`StreamTime`]. How and why: `docs/adr/0005-windows-and-joins.md`.
 
 mod aggregate;
+pub(crate) mod closing;
 pub(crate) mod places;
 mod sessions;
 pub(crate) mod stream_time;
