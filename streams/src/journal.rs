@@ -123,6 +123,14 @@ impl JournalRecord {
         if is_newer { VERSION } else { VERSION_UNVERSIONED_VALUES }
     }
 
+    /// Returns the restore point that it names, if any.
+    pub fn restore_point(&self) -> Option<RestorePoint> {
+        match self {
+            Self::Fence(fence) => fence.restore_point,
+            Self::Transaction(transaction) => transaction.restore_point,
+        }
+    }
+
     /// Reads the stored form.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::incarnation::Problem;
 use self::query::Query;
 pub use self::query::{QueryError, Read};
 use crate::assignment::{Duty, TaskId};
@@ -29,7 +30,7 @@ use crate::limits::{QUERIES_QUEUED_MAX, QUERY_TIMEOUT};
 use crate::log::{Log, LogError};
 use crate::processor::Call;
 use crate::state::store::Stores;
-use crate::task::{Incompatible, SnapshotPolicy};
+use crate::task::{Incompatible, SnapshotPolicy, Stop};
 use crate::telemetry::{Event, NoObserver, Observer, Phase, TaskName, with_sources};
 use crate::time::{Clock, SystemClock};
 use crate::topology::{ProcessorSpec, Topology, TopologyError};
@@ -425,14 +426,14 @@ impl Runner {
                 continue;
             };
             // One that ran had its log and its store; what stopped it is over. A fence means that somebody else is at it: those two must not chase each other.
-            if self.is_running() && problem.kind() != "fenced" {
+            if self.is_running() && !matches!(problem, Problem::Stopped(Stop::Fenced { .. })) {
                 (wait, told) = (WAIT_FIRST, None);
             }
             self.observe(&Event::TaskFailed { task: self.name(), kind: problem.kind() });
             if told.replace(problem.kind()) != Some(problem.kind()) {
                 tracing::warn!(task = self.id(), error = &problem as &dyn std::error::Error, "task stopped and will be started again");
             }
-            if problem.kind() == "incompatible" {
+            if matches!(problem, Problem::Stopped(Stop::Incompatible(_))) {
                 let refused = Refused { task: self.id(), reason: with_sources(&problem) };
                 self.refused.send_if_modified(|first| first.is_none() && first.replace(refused).is_none());
             }

@@ -36,11 +36,7 @@ async fn written(log: &dyn Log, journal: &str, partition: u32, Offsets { start, 
     let mut from = start;
     // The newest restore point spares most of the reading: what is alive, the schema among it, stands behind it.
     scan(log, journal, partition, start.max(end - RESTORE_POINT_RECORDS), end, |record| {
-        let point = match JournalRecord::decode(&record.value) {
-            Ok(JournalRecord::Fence(fence)) => fence.restore_point,
-            Ok(JournalRecord::Transaction(transaction)) => transaction.restore_point,
-            Err(_) => None,
-        };
+        let point = JournalRecord::decode(&record.value).ok().and_then(|record| record.restore_point());
         from = point.map_or(from, |point| from.max(point.offset));
     })
     .await?;

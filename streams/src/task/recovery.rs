@@ -56,10 +56,8 @@ impl Task {
 
     /// Looks for a restore point in a record of the journal, whatever it means at its place.
     pub fn hear_of_restore_point(&mut self, bytes: &[u8]) {
-        match JournalRecord::decode(bytes) {
-            Ok(JournalRecord::Fence(fence)) => self.snapshots.name(fence.restore_point),
-            Ok(JournalRecord::Transaction(transaction)) => self.snapshots.name(transaction.restore_point),
-            Err(_) => {}
+        if let Ok(record) = JournalRecord::decode(bytes) {
+            self.snapshots.name(record.restore_point());
         }
     }
 
