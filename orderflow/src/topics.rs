@@ -4,7 +4,7 @@
 
 mod orphans;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail};
 use fluvio::metadata::topic::TopicSpec;
@@ -109,6 +109,12 @@ pub(crate) enum State {
     Present(u32),
 }
 
+impl State {
+    fn of(topic: &Topic, there: &BTreeMap<String, u32>) -> Self {
+        there.get(&topic.name).map_or(Self::Missing, |partitions| Self::Present(*partitions))
+    }
+}
+
 /// Returns all topics: those of the businesses, and those that followers bring with them. They have this number of partitions, but for those by which instances share the tasks.
 ///
 /// # Errors
@@ -161,12 +167,14 @@ pub(crate) async fn connect(endpoint: &str) -> anyhow::Result<FluvioAdmin> {
 /// # Errors
 /// If the cluster does not tell.
 pub(crate) async fn states(admin: &FluvioAdmin, topics: &[Topic]) -> anyhow::Result<Vec<State>> {
+    let there = there(admin).await?;
+    Ok(topics.iter().map(|topic| State::of(topic, &there)).collect())
+}
+
+/// Returns the topics of a cluster with the numbers of their partitions.
+async fn there(admin: &FluvioAdmin) -> anyhow::Result<BTreeMap<String, u32>> {
     let found = admin.all::<TopicSpec>().await.context("cannot list the topics of the cluster")?;
-    let state = |topic: &Topic| {
-        let found = found.iter().find(|found| found.name == topic.name);
-        found.map_or(State::Missing, |found| State::Present(found.spec.partitions()))
-    };
-    Ok(topics.iter().map(state).collect())
+    Ok(found.into_iter().map(|topic| (topic.name, topic.spec.partitions())).collect())
 }
 
 /// Makes the cluster hold all topics and SmartModules. What is there already is left as it is. Returns how many topics were created.
@@ -174,7 +182,8 @@ pub(crate) async fn states(admin: &FluvioAdmin, topics: &[Topic]) -> anyhow::Res
 /// # Errors
 /// If the cluster refuses, or has a topic with another number of partitions (the text names the flag then), or the state of a processor that this program seems to have under another name.
 pub(crate) async fn apply(admin: &FluvioAdmin, log: &FluvioLog, topics: &[Topic]) -> anyhow::Result<usize> {
-    let states = states(admin, topics).await?;
+    let there = there(admin).await?;
+    let states: Vec<State> = topics.iter().map(|topic| State::of(topic, &there)).collect();
     for (topic, state) in topics.iter().zip(&states) {
         let wanted = topic.spec.partitions();
         if let State::Present(found) = state
@@ -188,10 +197,8 @@ pub(crate) async fn apply(admin: &FluvioAdmin, log: &FluvioLog, topics: &[Topic]
     }
     let missing: Vec<&str> = topics.iter().zip(&states).filter(|(_, state)| **state == State::Missing).map(|(topic, _)| topic.name.as_str()).collect();
     let systems = crate::systems::all()?;
-    let found = admin.all::<TopicSpec>().await.context("cannot list the topics of the cluster")?;
-    let found: Vec<(String, u32)> = found.into_iter().map(|topic| (topic.name, topic.spec.partitions())).collect();
     let names: Vec<&str> = systems.iter().map(|system| system.name).collect();
-    orphans::check(log, &names, &used_by(&systems), &found, &missing).await?;
+    orphans::check(log, &names, &used_by(&systems), &there, &missing).await?;
     let mut created = 0;
     for (topic, state) in topics.iter().zip(&states) {
         if *state == State::Missing {

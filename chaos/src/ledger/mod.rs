@@ -157,31 +157,29 @@ impl Ledger {
         self.records += 1;
         self.verdicts.check(Law::Readable, offset == expected, || format!("{place} comes where offset {expected} is expected"));
         if topic == "commands" {
-            self.look_for_repeats(topic, &place, key, value);
+            // Those that a processor has forwarded are events, too.
+            if let Some(event) = serde_json::from_slice(value).ok().and_then(Event::of) {
+                self.is_new(topic, &place, &event, key, value);
+            }
             return self.commands.take(place, key.and_then(|key| std::str::from_utf8(key).ok()), value);
         }
         let event = serde_json::from_slice(value).ok().and_then(Event::of);
         self.verdicts.check(Law::Readable, event.is_some(), || format!("{place} is no event: {}", String::from_utf8_lossy(value)));
         let Some(event) = event else { return };
+        if self.is_new(topic, &place, &event, key, value) {
+            self.follow(topic, &place, &event);
+        }
+    }
+
+    /// Returns whether an event was not read before; what stands twice must be the same.
+    fn is_new(&mut self, topic: &str, place: &str, event: &Event, key: Option<&[u8]>, value: &[u8]) -> bool {
         let print = self.print(key, value);
         let known = self.seen.insert((topic.to_owned(), event.id.clone()), print);
         self.verdicts.check(Law::SameTwice, known.is_none_or(|known| known == print), || {
             format!("{place} is another {} than before: {}", event.id, String::from_utf8_lossy(value))
         });
-        match known {
-            Some(_) => self.repeated += 1,
-            None => self.follow(topic, &place, &event),
-        }
-    }
-
-    /// Commands that a processor has forwarded are events, too: what stands twice of them is the same.
-    fn look_for_repeats(&mut self, topic: &str, place: &str, key: Option<&[u8]>, value: &[u8]) {
-        let Some(event) = serde_json::from_slice(value).ok().and_then(Event::of) else { return };
-        let print = self.print(key, value);
-        if let Some(known) = self.seen.insert((topic.to_owned(), event.id.clone()), print) {
-            self.repeated += 1;
-            self.verdicts.check(Law::SameTwice, known == print, || format!("{place} is another {} than before: {}", event.id, String::from_utf8_lossy(value)));
-        }
+        self.repeated += u64::from(known.is_some());
+        known.is_none()
     }
 
     /// Follows an event that was not read before.

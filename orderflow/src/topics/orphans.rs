@@ -3,7 +3,7 @@
 //! One that was renamed would begin with an empty journal, take everything once more, and do all of it again. So a processor that has no journal yet is not let in while there is one without an
 //! owner that holds something. That a processor is gone is nobody's business but the operator's: followers can be taken away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail};
 use fluvio_streams::fluvio::FluvioLog;
@@ -17,13 +17,13 @@ fn orphans<'a>(systems: &[&str], known: &BTreeSet<String>, found: impl Iterator<
     found.filter(|name| name.ends_with(JOURNAL) && is_of_system(name) && !known.contains(*name)).collect()
 }
 
-/// Refuses to begin a journal beside one that has lost its owner. `known`: all topics of all systems; `found`: (name, partitions) of what is on the cluster; `missing`: what would be created.
+/// Refuses to begin a journal beside one that has lost its owner. `known`: all topics of all systems; `there`: what is on the cluster, with the numbers of partitions; `missing`: what would be created.
 ///
 /// # Errors
 /// If that is so, with what to do; or if the cluster does not tell.
-pub(super) async fn check(log: &FluvioLog, systems: &[&str], known: &BTreeSet<String>, found: &[(String, u32)], missing: &[&str]) -> anyhow::Result<()> {
-    for journal in orphans(systems, known, found.iter().map(|(name, _)| name.as_str())) {
-        let partitions = found.iter().find(|(name, _)| name == journal).map_or(0, |(_, partitions)| *partitions);
+pub(super) async fn check(log: &FluvioLog, systems: &[&str], known: &BTreeSet<String>, there: &BTreeMap<String, u32>, missing: &[&str]) -> anyhow::Result<()> {
+    for journal in orphans(systems, known, there.keys().map(String::as_str)) {
+        let partitions = there.get(journal).copied().unwrap_or_default();
         let mut is_used = false;
         for partition in 0..partitions {
             is_used |= log.offsets(journal, partition).await.with_context(|| format!("cannot look into topic `{journal}`"))?.end > 0;

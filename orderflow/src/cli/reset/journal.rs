@@ -74,7 +74,6 @@ impl Current {
     /// # Errors
     /// If somebody else does at the same time, or the log fails.
     pub(super) async fn hold(&mut self, log: &dyn Log) -> anyhow::Result<()> {
-        self.task.check_compatible()?;
         // Whoever is refused changes nothing.
         self.task.check_compatible()?;
         let writer = log.writer(&self.spec.journal, self.partition).await?;
