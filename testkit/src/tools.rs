@@ -3,8 +3,10 @@
 //! Every tool comes from a package registry through its ordinary client, and what arrives is held against a pinned
 //! SHA-256 before it is used.
 
+mod debian;
 mod prometheus;
 
+pub use debian::DebianPackage;
 pub use prometheus::{PrometheusTools, pinned_prometheus, prometheus};
 
 use std::{
@@ -128,7 +130,8 @@ pub fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(".tools")
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+/// Returns the path of a program that is on `PATH`.
+pub fn on_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|directory| directory.join(program)).find(|path| path.is_file())
 }
 

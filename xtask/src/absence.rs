@@ -3,12 +3,19 @@
 //! The work is done by `orderflow-chaos`; this gives it the release binary.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use orderflow_chaos::absence::{Options, Trouble};
 use orderflow_chaos::{Pace, Scene};
+use orderflow_testkit::tools::{DebianPackage, directory};
+
+const FAKETIME: DebianPackage = DebianPackage {
+    name: "libfaketime",
+    version: "0.9.10-2.1",
+    sha256: "b09481e7690680966005330c3f907bba4b5eefc35e1faaea4783cc55655d1150",
+    instead: "leave out --trouble clock-ahead and clock-behind",
+};
 
 /// How the runs are made.
 #[derive(Debug, clap::Args)]
@@ -48,7 +55,7 @@ enum Kind {
     Resets,
     /// The cable of its network namespace is pulled; needs root and `ip`.
     Unplugged,
-    /// Its wall clock jumps 5 s ahead, and back; needs Debian's libfaketime.
+    /// Its wall clock jumps 5 s ahead, and back.
     ClockAhead,
     /// Its wall clock jumps 5 s back, and ahead again.
     ClockBehind,
@@ -61,10 +68,7 @@ enum Kind {
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let temporary = tempfile::tempdir().context("cannot create a directory")?;
     let directory = arguments.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let program = match &arguments.program {
-        Some(program) => program.clone(),
-        None => crate::release::binary(root)?,
-    };
+    let program = crate::release::binary_or(arguments.program.as_deref(), root)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let mut is_clean = true;
     for kind in &arguments.trouble {
@@ -75,8 +79,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             Kind::Slow => Trouble::Slow(Duration::from_millis(150)),
             Kind::Resets => Trouble::Resets(Duration::from_millis(700)),
             Kind::Unplugged => Trouble::Unplugged,
-            Kind::ClockAhead => Trouble::Clock(5, faketime(temporary.path())?),
-            Kind::ClockBehind => Trouble::Clock(-5, faketime(temporary.path())?),
+            Kind::ClockAhead => Trouble::Clock(5, faketime()?),
+            Kind::ClockBehind => Trouble::Clock(-5, faketime()?),
         };
         let pace = Pace { patience: Pace::long().patience, ..Pace::short() };
         let scene = Scene { pace, ..Scene::short(program.clone(), directory.join(format!("{kind:?}").to_lowercase()), arguments.seed) };
@@ -90,16 +94,6 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Brings Debian's libfaketime and returns the path of the library.
-fn faketime(directory: &Path) -> anyhow::Result<PathBuf> {
-    let hint = "libfaketime cannot be had from Debian's packages";
-    let mut download = Command::new("apt-get");
-    download.args(["-qq", "download", "libfaketime"]).current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
-    ensure!(download.status().context(hint)?.success(), hint);
-    let entries = std::fs::read_dir(directory).context(hint)?;
-    let package = entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-    let status = Command::new("dpkg-deb").arg("-x").arg(package.context(hint)?).arg(directory).status().context(hint)?;
-    ensure!(status.success(), hint);
-    let architectures = std::fs::read_dir(directory.join("usr/lib")).context(hint)?;
-    let found = architectures.filter_map(Result::ok).map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file());
-    found.context(hint)
+fn faketime() -> anyhow::Result<PathBuf> {
+    Ok(FAKETIME.unpacked(&directory())?.join("usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"))
 }

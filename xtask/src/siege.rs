@@ -76,7 +76,7 @@ impl Scenario {
 /// # Errors
 /// If something cannot be started, or a run breaks the contract; goals that are missed are printed, and are an error at the end.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
-    let siege = tool::siege(&orderflow_testkit::tools::directory())?;
+    let siege = tool::siege()?;
     let program = crate::release::binary(root)?;
     let scenarios = [Scenario::Undisturbed, Scenario::Outage, Scenario::Refusing];
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;

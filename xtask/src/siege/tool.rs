@@ -1,13 +1,21 @@
 //! The real `siege`: where it comes from, how it is called, what it says.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
+use orderflow_testkit::tools::{DebianPackage, directory, on_path};
+
+const SIEGE: DebianPackage = DebianPackage {
+    name: "siege",
+    version: "4.0.7-1+b1",
+    sha256: "c45ee14b0cf5c16983d3ecf854a02788821d98cda196b49c9d8538de861aa667",
+    instead: "put siege 4 on PATH instead",
+};
 
 /// What siege is told to do.
 pub(super) struct Load {
@@ -24,27 +32,12 @@ pub(super) struct Answer {
     pub(super) time: Duration,
 }
 
-/// Returns the path of siege: the one on `PATH`, else Debian's package, unpacked below `tools`.
-pub(super) fn siege(tools: &Path) -> anyhow::Result<PathBuf> {
-    let on_path = env::split_paths(&env::var_os("PATH").unwrap_or_default()).map(|directory| directory.join("siege")).find(|path| path.is_file());
-    if let Some(path) = on_path {
-        return Ok(path);
+/// Returns the path of siege: the one on `PATH`, else the pinned one, unpacked at the first call.
+pub(super) fn siege() -> anyhow::Result<PathBuf> {
+    match on_path("siege") {
+        Some(program) => Ok(program),
+        None => Ok(SIEGE.unpacked(&directory())?.join("usr/bin/siege")),
     }
-    let directory = tools.join("siege");
-    let program = directory.join("usr/bin/siege");
-    if program.is_file() {
-        return Ok(program);
-    }
-    fs::create_dir_all(&directory).with_context(|| format!("cannot create `{}`", directory.display()))?;
-    let hint = "siege is not on PATH and Debian's package cannot be had: install siege 4";
-    let mut download = Command::new("apt-get");
-    download.args(["-qq", "download", "siege"]).current_dir(&directory).stdout(Stdio::null()).stderr(Stdio::null());
-    ensure!(download.status().context(hint)?.success(), hint);
-    let entries = fs::read_dir(&directory).context(hint)?;
-    let package = entries.filter_map(Result::ok).map(|entry| entry.path()).find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-    let status = Command::new("dpkg-deb").arg("-x").arg(package.context(hint)?).arg(&directory).status().context(hint)?;
-    ensure!(status.success() && program.is_file(), hint);
-    Ok(program)
 }
 
 /// Runs siege and returns every answer. What got no answer has status 0.
