@@ -96,10 +96,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         disagreements: 0,
     };
     let directory = arguments.keep.clone().unwrap_or_else(|| temporary.path().join("run"));
-    let program = match &arguments.program {
-        Some(program) => program.clone(),
-        None => crate::release::binary(root)?,
-    };
+    let program = crate::release::binary_or(arguments.program.as_deref(), root)?;
     let scene = Scene { partitions: spec.replicas_max, pace: Pace::long(), ..Scene::short(program, directory, arguments.seed) };
     let options = Options {
         scene,

@@ -67,10 +67,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let temporary = tempfile::tempdir().context("cannot create a directory")?;
     let directory = arguments.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
     ensure!(is_empty(&directory), "--keep: `{}` is not empty", directory.display());
-    let program = match &arguments.program {
-        Some(program) => program.clone(),
-        None => crate::release::binary(root)?,
-    };
+    let program = crate::release::binary_or(arguments.program.as_deref(), root)?;
     let mongod = arguments.mongodb.then(Mongod::try_start_owned).transpose().context("no MongoDB")?;
     let other_program = arguments.other_binary.clone();
     ensure!(other_program.as_ref().is_none_or(|other| other.is_file()), "--other-binary: there is no such file");

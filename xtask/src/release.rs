@@ -10,6 +10,11 @@ pub(crate) fn binary(root: &Path) -> anyhow::Result<PathBuf> {
     build(root, None)
 }
 
+/// Returns this program, or else the release binary, which is built.
+pub(crate) fn binary_or(program: Option<&Path>, root: &Path) -> anyhow::Result<PathBuf> {
+    program.map_or_else(|| binary(root), |program| Ok(program.to_owned()))
+}
+
 /// Builds a release binary that says of itself that it is another version, and returns where it is below `directory`.
 pub(crate) fn version(root: &Path, name: &str, directory: &Path) -> anyhow::Result<PathBuf> {
     let built = build(root, Some(&format!("{}-{name}", env!("CARGO_PKG_VERSION"))))?;

@@ -50,10 +50,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(arguments.sizes.iter().all(|size| (1..=8).contains(size)), "--sizes: there are 1 to 8 instances");
     let temporary = tempfile::tempdir().context("cannot create a directory")?;
     let directory = arguments.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
-    let program = match &arguments.program {
-        Some(program) => program.clone(),
-        None => crate::release::binary(root)?,
-    };
+    let program = crate::release::binary_or(arguments.program.as_deref(), root)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
     let mut reports = Vec::new();
     for standbys in &arguments.standbys {

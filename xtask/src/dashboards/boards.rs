@@ -23,6 +23,11 @@ fn quantile(quantile: &str, metric: &str, filter: &str, by: &str) -> String {
     format!("histogram_quantile({quantile}, sum by (le, {by}) (rate({metric}_bucket{{{filter}}}[$__rate_interval])))")
 }
 
+/// Returns the expression for a quantile of a histogram, whatever its labels.
+fn quantile_of_all(quantile: &str, metric: &str) -> String {
+    format!("histogram_quantile({quantile}, sum by (le) (rate({metric}_bucket[$__rate_interval])))")
+}
+
 /// Returns the expression for the mean of a histogram, by these labels.
 fn mean(metric: &str, filter: &str, by: &str) -> String {
     let part = |end: &str| format!("sum by ({by}) (rate({metric}_{end}{{{filter}}}[$__rate_interval]))");
@@ -346,7 +351,7 @@ fn views_and_http() -> Board {
         )
         .alarm_from(0.01)
         .empty_if("nobody asks for anything"),
-        number("Commands, p99", "s", "histogram_quantile(0.99, sum by (le) (rate(orderflow_command_duration_seconds_bucket[$__rate_interval])))")
+        number("Commands, p99", "s", &quantile_of_all("0.99", "orderflow_command_duration_seconds"))
             .alarm_from(2.5)
             .empty_if("there are no commands"),
         number("Records that views have not taken", "short", "sum(orderflow_view_lag_records)").alarm_from(10_000.0),
@@ -390,7 +395,7 @@ fn broker() -> Board {
         number("Refuses records", "short", "max(orderflow_broker_disk_refuses)").alarm_from(1.0),
         number("Disk that is free", "percentunit", "min(orderflow_broker_disk_free_bytes / orderflow_broker_disk_size_bytes)").alarm_below(0.1),
         number("Records appended a second", "ops", "sum(rate(orderflow_broker_records_appended_total[$__rate_interval]))"),
-        number("Append to disk, p99", "s", "histogram_quantile(0.99, sum by (le) (rate(orderflow_broker_append_latency_seconds_bucket[$__rate_interval])))"),
+        number("Append to disk, p99", "s", &quantile_of_all("0.99", "orderflow_broker_append_latency_seconds")),
         number("Streams", "short", "sum(orderflow_broker_streams)"),
     ];
     let topics = vec![
@@ -404,13 +409,8 @@ fn broker() -> Board {
     let disk = vec![
         lines("Disk", "bytes", "min by (instance) (orderflow_broker_disk_free_bytes)", "{{instance}} free")
             .and("max by (instance) (orderflow_broker_disk_size_bytes)", "{{instance}} size"),
-        lines(
-            "Time of an append and of a group fsync, p99",
-            "s",
-            "histogram_quantile(0.99, sum by (le) (rate(orderflow_broker_append_latency_seconds_bucket[$__rate_interval])))",
-            "append",
-        )
-        .and("histogram_quantile(0.99, sum by (le) (rate(orderflow_broker_fsync_latency_seconds_bucket[$__rate_interval])))", "fsync"),
+        lines("Time of an append and of a group fsync, p99", "s", &quantile_of_all("0.99", "orderflow_broker_append_latency_seconds"), "append")
+            .and(&quantile_of_all("0.99", "orderflow_broker_fsync_latency_seconds"), "fsync"),
         lines(
             "Partitions of one fsync, mean",
             "short",
@@ -421,12 +421,7 @@ fn broker() -> Board {
     let modules = vec![
         lines("Records into and out of SmartModules", "ops", "sum(rate(orderflow_broker_smartmodule_records_in_total[$__rate_interval]))", "in")
             .and("sum(rate(orderflow_broker_smartmodule_records_out_total[$__rate_interval]))", "out"),
-        lines(
-            "Time of a run of SmartModules, p99",
-            "s",
-            "histogram_quantile(0.99, sum by (le) (rate(orderflow_broker_smartmodule_latency_seconds_bucket[$__rate_interval])))",
-            "run",
-        ),
+        lines("Time of a run of SmartModules, p99", "s", &quantile_of_all("0.99", "orderflow_broker_smartmodule_latency_seconds"), "run"),
         lines("Failures of SmartModules", "ops", "sum(rate(orderflow_broker_smartmodule_failures_total[$__rate_interval]))", "failures"),
     ];
     let connections = vec![
