@@ -29,7 +29,7 @@ use crate::{
     wire::{Callers, Listener, Server},
 };
 
-/// Connects clients of this process to the data plane without the network, which costs half of what a small request takes. Does not keep the broker alive.
+/// Connects clients of this process to the data plane without the network. Does not keep the broker alive.
 #[derive(Clone, Debug)]
 pub struct WithinProcess {
     endpoint: String,

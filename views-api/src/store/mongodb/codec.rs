@@ -33,7 +33,8 @@ fn taken(document: &Document) -> Vec<Bson> {
 
 fn taken_of(stored: &BsonDocument) -> BTreeMap<String, (u64, u32)> {
     let of_sender = |entry: &Bson| {
-        let sender = entry.as_document()?.get_str("sender").ok()?.to_owned();
+        let entry = entry.as_document()?;
+        let sender = entry.get_str("sender").ok()?.to_owned();
         Some((sender, (u64::try_from(integer(entry, "sequence")?).ok()?, u32::try_from(integer(entry, "index")?).ok()?)))
     };
     // Documents of older programs have none.
@@ -54,15 +55,14 @@ pub(super) fn decode(view: &View, stored: BsonDocument) -> Result<Document, Stor
         _ => return Err(damaged("field `document` is missing".to_owned())),
     };
     let taken = taken_of(&stored);
-    let stored = Bson::Document(stored);
     let number = |field: &str| integer(&stored, field).ok_or_else(|| damaged(format!("field `{field}` is not an integer")));
     let partition = u32::try_from(number("partition")?).map_err(|error| damaged(error.to_string()))?;
     Ok(Document { partition, offset: number("offset")?, created_ms: number("createdMs")?, id: id.clone(), taken, value })
 }
 
 /// Returns an integer member; servers and shells write them in three types.
-pub(super) fn integer(document: &Bson, field: &str) -> Option<i64> {
-    match document.as_document()?.get(field)? {
+pub(super) fn integer(document: &BsonDocument, field: &str) -> Option<i64> {
+    match document.get(field)? {
         Bson::Int32(number) => Some(i64::from(*number)),
         Bson::Int64(number) => Some(*number),
         Bson::Double(number) if number.fract() == 0.0 && number.abs() < 9e15 => Some(*number as i64),

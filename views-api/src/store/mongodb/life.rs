@@ -63,7 +63,7 @@ impl Lives {
 }
 
 /// Returns the life of an entry.
-pub(super) fn of(entry: &Bson) -> i64 {
+pub(super) fn of(entry: &BsonDocument) -> i64 {
     codec::integer(entry, FIELD).unwrap_or(0)
 }
 

@@ -90,13 +90,14 @@ impl MongoStore {
         }
         let mut duplicates = Vec::new();
         for error in answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default() {
-            let statement = codec::integer(error, "index").and_then(|index| statements.get(usize::try_from(index).ok()?));
+            let number = |field| codec::integer(error.as_document()?, field);
+            let statement = number("index").and_then(|index| statements.get(usize::try_from(index).ok()?));
             match statement {
-                Some(statement) if codec::integer(error, "code") == Some(DUPLICATE_KEY) => duplicates.push(statement.id.clone()),
+                Some(statement) if number("code") == Some(DUPLICATE_KEY) => duplicates.push(statement.id.clone()),
                 _ => return Err(self.failed(ACTION, error.to_string())),
             }
         }
-        let written = codec::integer(&Bson::Document(answer), "n").and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+        let written = codec::integer(&answer, "n").and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
         Ok((written, duplicates))
     }
 
@@ -106,7 +107,7 @@ impl MongoStore {
         let next_life = self.lives.next(view, partition);
         let begun = doc! { "$setOnInsert": { "view": view.name(), "next": 0_i64, life::FIELD: next_life } };
         let entry = collection.find_one_and_update(doc! { "_id": progress_id(view, partition) }, begun).upsert(true).return_document(ReturnDocument::After);
-        let entry = self.bounded("begin a view", async { entry.await }).await?.map(Bson::Document);
+        let entry = self.bounded("begin a view", async { entry.await }).await?;
         let (life, next_offset) = entry.map_or((next_life, 0), |entry| (life::of(&entry), codec::integer(&entry, "next").unwrap_or(0)));
         if life == next_life {
             // Its indexes may be gone too.
@@ -219,9 +220,8 @@ impl ViewStore for MongoStore {
         const ACTION: &str = "read documents";
         let found = self.bounded(ACTION, async { self.documents(view).find(doc! { "_id": { "$in": ids } }).await?.try_collect::<Vec<_>>().await }).await?;
         let is_alive = |found: &BsonDocument| {
-            let found = Bson::Document(found.clone());
-            let partition = codec::integer(&found, "partition").and_then(|partition| u32::try_from(partition).ok());
-            partition.and_then(|partition| self.lives.of(view, partition)).is_none_or(|life| life::of(&found) >= life)
+            let partition = codec::integer(found, "partition").and_then(|partition| u32::try_from(partition).ok());
+            partition.and_then(|partition| self.lives.of(view, partition)).is_none_or(|life| life::of(found) >= life)
         };
         found.into_iter().filter(is_alive).map(|found| codec::decode(view, found)).collect()
     }
@@ -279,7 +279,7 @@ impl ViewStore for MongoStore {
     async fn progress(&self, view: &View, partition: u32) -> Result<i64, StoreError> {
         let progress = self.database.collection::<BsonDocument>(PROGRESS);
         let found = self.bounded("read progress", async { progress.find_one(doc! { "_id": progress_id(view, partition) }).await }).await?;
-        Ok(found.and_then(|found| codec::integer(&Bson::Document(found), "next")).unwrap_or(0))
+        Ok(found.and_then(|found| codec::integer(&found, "next")).unwrap_or(0))
     }
 
     async fn wait_for(&self, view: &View, partition: u32, offset: i64, timeout: Duration) -> Result<bool, StoreError> {
