@@ -89,7 +89,7 @@ pub const STORE_UNWRITTEN_BYTES_MAX: usize = 512 * 1024;
 /// Entries of a store that are removed together when it is cleared.
 pub const STORE_CLEAR_ENTRIES: usize = 4_096;
 /// Bytes of what a replay brings that are gathered for one write; as many again may be on their way to the disk.
-pub const STORE_LOAD_BYTES: usize = 4 * 1024 * 1024;
+pub const STORE_LOAD_BYTES: usize = 8 * 1024 * 1024;
 /// From so many bytes on, what is written together becomes tables of its own instead of going through the write-ahead log.
 pub const STORE_INGEST_BYTES: usize = 2 * 1024 * 1024;
 /// Windows to which one record may belong: sizes of hopping windows in their advances.

@@ -150,12 +150,16 @@ impl Task {
             self.outbox.push(before, &mut transaction);
             if is_new {
                 self.last_time_ms = self.last_time_ms.max(transaction.time_ms);
+                let is_incomplete = !self.snapshots.has_complete();
                 self.snapshots.admit(offset, &transaction, bytes.len());
-                if let Some(kept) = transaction.kept.take() {
-                    // As they were before the transaction, so its changes come after.
+                if let Some(kept) = transaction.kept.take().filter(|_| is_incomplete) {
+                    // As they were before the transaction, so its changes come after. Once a snapshot is complete, the store has them.
                     let kept: Vec<Change> = kept.entries.into_iter().map(|(key, value)| (key, Some(value))).collect();
                     self.mirror(&kept);
                     self.replay_buffer.extend(kept);
+                }
+                if let Some(reached) = self.snapshots.restored_to() {
+                    transaction.changes.retain(|(key, value)| value.is_none() || key.as_slice() <= reached);
                 }
                 self.mirror(&transaction.changes);
                 self.replay_buffer.append(&mut transaction.changes);
@@ -212,8 +216,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::journal::{Fence, Transaction};
-    use crate::processor::{Context, Failure, Input, Processor};
+    use crate::journal::{Fence, Kept, Transaction};
+    use crate::processor::{Context, Entry, Failure, Input, Processor};
     use crate::state::store::MemoryStore;
     use crate::topology::{ProcessorSpec, Source};
 
@@ -245,6 +249,17 @@ mod tests {
         std::iter::once(fence).chain((1..=transactions).map(transaction)).map(|record| record.encode().into()).collect()
     }
 
+    /// Returns the transaction of a record, altered.
+    fn altered(record: &Bytes, alter: impl FnOnce(&mut Transaction)) -> Bytes {
+        let Ok(JournalRecord::Transaction(mut transaction)) = JournalRecord::decode(record) else { panic!("it is a transaction") };
+        alter(&mut transaction);
+        JournalRecord::Transaction(transaction).encode().into()
+    }
+
+    fn entry(key: &str, value: u8) -> Entry {
+        (key.as_bytes().to_vec(), vec![value])
+    }
+
     /// Comes back on a store, with all of the journal that it asks for.
     fn come_back(store: &MemoryStore, journal: &[Bytes]) -> Result<Task, Stop> {
         let spec = ProcessorSpec {
@@ -259,6 +274,7 @@ mod tests {
             logic: Arc::new(Idle),
         };
         let mut task = Task::open("shop", spec, 0, 1, "next".to_owned(), Box::new(store.clone()))?;
+        journal.iter().for_each(|record| task.hear_of_restore_point(record));
         let from = task.replay_from(0, journal.len() as i64)?;
         for (offset, record) in (0..).zip(journal).skip(from as usize) {
             task.replay(offset, record)?;
@@ -291,5 +307,39 @@ mod tests {
         assert_eq!((progress.applied.offset, progress.applied.fold.sequence), (5, 4));
         assert!(matches!(come_back(&store, &[&mine[..4], &other[4..]].concat()), Err(Stop::Diverged(_))));
         assert!(come_back(&store, &mine).is_ok());
+    }
+
+    /// Goal: a task that follows another one, or comes back to its own disk, does not write all of its state again with every snapshot.
+    #[test]
+    fn what_snapshots_take_along_is_written_until_one_is_complete() {
+        let mut journal = journal("mine", 5, 1);
+        let all = |value| Some(Kept { begins: true, ends: true, entries: vec![entry("u1/0", value)] });
+        journal[2] = altered(&journal[2], |transaction| transaction.kept = all(2));
+        journal[4] = altered(&journal[4], |transaction| transaction.kept = all(3));
+        let store = MemoryStore::default();
+        come_back(&store, &journal[..3]).and_then(|mut task| task.finish_replay()).expect("it comes back");
+        assert_eq!(store.get(b"u1/0").expect("it can be read"), Some(vec![2]), "it may be all there is of the entry");
+        come_back(&store, &journal).and_then(|mut task| task.finish_replay()).expect("it comes back");
+        assert_eq!(store.get(b"u1/0").expect("it can be read"), Some(vec![2]), "the store had it");
+        assert_eq!(store.get(b"u5/0").expect("it can be read"), Some(vec![1]));
+    }
+
+    /// Goal: whoever begins at a restore point writes what is alive once, and not also whatever it was before the snapshot came to it.
+    #[test]
+    fn what_a_snapshot_will_bring_is_not_written_before() {
+        let mut journal = journal("mine", 4, 1);
+        journal[2] =
+            altered(&journal[2], |transaction| transaction.kept = Some(Kept { begins: true, ends: false, entries: vec![entry("u1/0", 1), entry("u1/1", 1)] }));
+        journal[3] = altered(&journal[3], |transaction| {
+            transaction.changes = vec![(b"u1/0".to_vec(), None), (b"u1/1".to_vec(), Some(vec![2])), (b"u8/0".to_vec(), Some(vec![2]))]
+        });
+        journal[4] = altered(&journal[4], |transaction| transaction.kept = Some(Kept { begins: false, ends: true, entries: vec![entry("u2/0", 1)] }));
+        let point = RestorePoint { offset: 2, sequence: 2 };
+        journal.push(JournalRecord::Fence(Fence { owner: "next".to_owned(), epoch: 2, restore_point: Some(point) }).encode().into());
+        let store = MemoryStore::default();
+        come_back(&store, &journal).and_then(|mut task| task.finish_replay()).expect("it comes back");
+        let get = |key: &str| store.get(key.as_bytes()).expect("it can be read");
+        assert_eq!([get("u1/0"), get("u1/1"), get("u2/0"), get("u4/0")], [None, Some(vec![2]), Some(vec![1]), Some(vec![1])]);
+        assert_eq!(get("u8/0"), None, "it was left to the snapshot, which did not bring it only because this journal is made up");
     }
 }

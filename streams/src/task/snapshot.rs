@@ -97,6 +97,17 @@ impl Snapshots {
         }
     }
 
+    /// Returns whether everything alive is in the records that were taken, whatever was before them.
+    pub(super) fn has_complete(&self) -> bool {
+        self.complete.is_some()
+    }
+
+    /// Returns, if taking records began with the sweep that is running, the last key that it has come to: what is put behind it comes again, with the sweep or with a later change.
+    pub(super) fn restored_to(&self) -> Option<&[u8]> {
+        let begun_with_it = self.running.as_ref().filter(|sweep| self.complete.is_none() && sweep.journal_bytes == self.journal_bytes);
+        begun_with_it.map(|sweep| sweep.after.as_slice())
+    }
+
     /// Hears of a restore point, in whatever record.
     pub(super) fn name(&mut self, point: Option<RestorePoint>) {
         if point.is_some_and(|point| self.named.is_none_or(|named| named.offset < point.offset)) {

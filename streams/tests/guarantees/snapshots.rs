@@ -75,10 +75,7 @@ fn command(driver: &mut TestDriver, number: u64, key: u32, value: Option<&str>) 
 fn restore_point(driver: &TestDriver) -> Option<RestorePoint> {
     let bounds = driver.log().bounds(JOURNAL, 0).expect("there is a journal");
     let last = driver.log().fetch(JOURNAL, 0, (bounds.end - 1).max(bounds.start), None, 1).expect("it can be read").records.pop()?;
-    match JournalRecord::decode(&last.value).expect("it is a journal record") {
-        JournalRecord::Fence(fence) => fence.restore_point,
-        JournalRecord::Transaction(transaction) => transaction.restore_point,
-    }
+    JournalRecord::decode(&last.value).expect("it is a journal record").restore_point()
 }
 
 /// Returns the bytes of journal that a reader without a store has to read.
