@@ -331,7 +331,7 @@ mod tests {
         journal[2] =
             altered(&journal[2], |transaction| transaction.kept = Some(Kept { begins: true, ends: false, entries: vec![entry("u1/0", 1), entry("u1/1", 1)] }));
         journal[3] = altered(&journal[3], |transaction| {
-            transaction.changes = vec![(b"u1/0".to_vec(), None), (b"u1/1".to_vec(), Some(vec![2])), (b"u8/0".to_vec(), Some(vec![2]))]
+            transaction.changes = vec![(b"u1/0".to_vec(), None), (b"u1/1".to_vec(), Some(vec![2])), (b"u8/0".to_vec(), Some(vec![2]))];
         });
         journal[4] = altered(&journal[4], |transaction| transaction.kept = Some(Kept { begins: false, ends: true, entries: vec![entry("u2/0", 1)] }));
         let point = RestorePoint { offset: 2, sequence: 2 };
