@@ -115,7 +115,7 @@ async fn one(program: &Path, siege: &Path, scenario: Scenario, arguments: &Argum
     let orders = orderflow.settle().await?;
     let settled = Settled { after_load: ended.elapsed(), orders };
     let ledger = provider.ledger();
-    let money = orderflow.money().await?;
+    let money = orderflow.money(ledger.captured).await?;
     let resident_mb = orderflow.resident_mb();
     orderflow.stop().await?;
     Ok(Run {

@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 /// How long it may take to start, and deferred orders to settle: 10 minutes is when the last of them is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SETTLE_PATIENCE: Duration = Duration::from_secs(660);
+const GAUGES_PATIENCE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(100);
 
 /// A running instance.
@@ -106,8 +107,20 @@ impl Orderflow {
         Ok((items.clone(), page["nextCursor"].as_str().map(str::to_owned)))
     }
 
-    /// Returns the money that its gauges show, by account, and by how much they are out of balance.
-    pub(super) async fn money(&self) -> anyhow::Result<(Vec<(String, i64)>, i64)> {
+    /// Returns the money that its gauges show, by account, and by how much they are out of balance. Gauges are told now and then: those of the last charges are waited for, but not for long.
+    pub(super) async fn money(&self, captured: i64) -> anyhow::Result<(Vec<(String, i64)>, i64)> {
+        let started = Instant::now();
+        loop {
+            let (accounts, imbalance) = self.gauges().await?;
+            let is_level = accounts.iter().any(|(account, won)| account == "captured" && *won == captured);
+            if is_level || started.elapsed() >= GAUGES_PATIENCE {
+                return Ok((accounts, imbalance));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn gauges(&self) -> anyhow::Result<(Vec<(String, i64)>, i64)> {
         let text = self.client.get(format!("http://{}/metrics", self.metrics)).send().await?.text().await?;
         let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).unwrap_or_default() as i64;
         let of = |line: &&str| line.contains(r#"application="food-delivery""#);
