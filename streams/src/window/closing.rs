@@ -49,12 +49,11 @@ impl Closing {
         act: impl FnOnce(&mut Context<'_>, &mut Clock) -> Result<T, E>,
         close: impl FnOnce(&mut Context<'_>, &mut String, i64) -> Result<Option<Window>, StateError>,
     ) -> Result<T, E> {
-        let before = self.time.load(cx)?;
-        let mut clock = before.clone();
-        let result = act(cx, &mut clock)?;
-        self.close(cx, &mut clock, close)?;
-        self.time.save(cx, &before, &mut clock)?;
-        Ok(result)
+        self.time.change(cx, |cx, clock| {
+            let result = act(cx, clock)?;
+            self.close(cx, clock, close)?;
+            Ok(result)
+        })
     }
 
     /// Takes a timer, and ends what is over then. Returns whether it is one of its own.

@@ -117,7 +117,7 @@ impl StreamTime {
     /// # Errors
     /// [`StateError`] if the store fails.
     pub fn observe(&self, cx: &mut Context<'_>, time_ms: i64) -> Result<i64, StateError> {
-        self.change(cx, |clock| clock.observe(bounded(time_ms)))
+        self.change(cx, |_, clock| Ok(clock.observe(bounded(time_ms))))
     }
 
     /// Says which stream time means something next, in place of what was said before: the clock brings it about if records do not. Without an idle time it does nothing.
@@ -125,7 +125,10 @@ impl StreamTime {
     /// # Errors
     /// [`StateError`] if the store fails.
     pub fn expect(&self, cx: &mut Context<'_>, stream_ms: i64) -> Result<(), StateError> {
-        self.change(cx, |clock| clock.expected_ms = Some(bounded(stream_ms)))
+        self.change(cx, |_, clock| {
+            clock.expected_ms = Some(bounded(stream_ms));
+            Ok(())
+        })
     }
 
     /// Takes a timer. Returns `None` if it is not this one's; else stream time, if there is one: look whether it has reached what was expected, and expect something else if it has.
@@ -136,11 +139,10 @@ impl StreamTime {
         if timer.name != self.timer {
             return Ok(None);
         }
-        let before = self.load(cx)?;
-        let mut clock = before.clone();
-        self.tick(&mut clock, timer, cx);
-        self.save(cx, &before, &mut clock)?;
-        Ok(Some(clock.stream_ms))
+        self.change(cx, |cx, clock| {
+            self.tick(clock, timer, cx);
+            Ok(Some(clock.stream_ms))
+        })
     }
 
     /// Takes a timer, if it is this one's.
@@ -154,12 +156,12 @@ impl StreamTime {
         timer.name == self.timer
     }
 
-    pub(crate) fn load(&self, cx: &Context<'_>) -> Result<Clock, StateError> {
+    fn load(&self, cx: &Context<'_>) -> Result<Clock, StateError> {
         Ok(cx.get(&self.store, ONLY)?.unwrap_or_default())
     }
 
     /// Writes what has changed, and sees to it that the clock looks in when it may have to.
-    pub(crate) fn save(&self, cx: &mut Context<'_>, before: &Clock, clock: &mut Clock) -> Result<(), StateError> {
+    fn save(&self, cx: &mut Context<'_>, before: &Clock, clock: &mut Clock) -> Result<(), StateError> {
         if let (Some(idle_ms), Some(expected_ms)) = (self.idle_ms, clock.expected_ms)
             && clock.stream_ms.is_none_or(|stream_ms| stream_ms < expected_ms)
         {
@@ -178,10 +180,14 @@ impl StreamTime {
         Ok(())
     }
 
-    fn change<T>(&self, cx: &mut Context<'_>, act: impl FnOnce(&mut Clock) -> T) -> Result<T, StateError> {
+    /// Lets `act` change the clock, and writes it.
+    ///
+    /// # Errors
+    /// That of `act`, else [`StateError`] if the store fails.
+    pub(crate) fn change<T, E: From<StateError>>(&self, cx: &mut Context<'_>, act: impl FnOnce(&mut Context<'_>, &mut Clock) -> Result<T, E>) -> Result<T, E> {
         let before = self.load(cx)?;
         let mut clock = before.clone();
-        let result = act(&mut clock);
+        let result = act(cx, &mut clock)?;
         self.save(cx, &before, &mut clock)?;
         Ok(result)
     }
